@@ -1,0 +1,92 @@
+"""An event's content: what a revision freezes, with its limits and its canonical form."""
+
+import hashlib
+import json
+import re
+from typing import Annotated, Literal
+
+from agent.image_ref import parse_image_reference
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from agent.jobs import MAX_ENV_BYTES, MAX_SCRIPT_BYTES, Runtime
+from cronium_app.domain.targets import ContainerTarget, Target
+
+DEFAULT_IMAGES: dict[Runtime, str] = {
+    "python": "cronium/python",
+    "node": "cronium/node",
+    "bash": "cronium/bash",
+}
+
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+
+
+class EventContent(BaseModel):
+    """The part of an event that a revision stores. Names, tags and schedules are not in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runtime: Literal["python", "node", "bash"]
+    script: str
+    image: str = ""  # empty: the default of the runtime
+    env: dict[str, str] = Field(default_factory=dict, max_length=500)
+    target: Target = Field(default_factory=ContainerTarget)
+    network: bool = True
+    timeout_s: Annotated[int, Field(ge=1, le=30 * 86400)] = 3600
+    setup_timeout_s: Annotated[int, Field(ge=1, le=86400)] = 600
+    cleanup_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    stop_grace_s: Annotated[int, Field(ge=0, le=3600)] = 10
+    memory_mb: Annotated[int, Field(ge=16, le=1024 * 1024)] = 512
+    work_mb: Annotated[int, Field(ge=1, le=1024 * 1024)] = 256
+    cpus: Annotated[float, Field(ge=0.05, le=256, allow_inf_nan=False)] = 1.0
+    pids: Annotated[int, Field(ge=8, le=65536)] = 256
+
+    @field_validator("script")
+    @classmethod
+    def _script(cls, value: str) -> str:
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError as error:
+            raise ValueError("The script has characters that are not valid Unicode.") from error
+        if size > MAX_SCRIPT_BYTES:
+            raise ValueError(f"The script is {size} bytes long; the limit is 1 MiB.")
+        if "\0" in value:
+            raise ValueError("The script contains a NUL character.")
+        return value
+
+    @field_validator("image")
+    @classmethod
+    def _image(cls, value: str) -> str:
+        return parse_image_reference(value) if value else ""
+
+    @field_validator("env")
+    @classmethod
+    def _env(cls, value: dict[str, str]) -> dict[str, str]:
+        size = 0
+        for name, text in value.items():
+            if not ENV_NAME.match(name):
+                raise ValueError(
+                    "A variable's name is letters, digits and _ and starts with no digit."
+                )
+            if "\0" in text:
+                raise ValueError(f"The value of {name} contains a NUL character.")
+            try:
+                size += len(name) + len(text.encode()) + 2
+            except UnicodeEncodeError as error:
+                raise ValueError(f"The value of {name} is not valid Unicode.") from error
+            if len(text) > 100_000:
+                raise ValueError(f"The value of {name} is longer than 100,000 characters.")
+        if size > MAX_ENV_BYTES:
+            raise ValueError("The environment is larger than 512 KiB altogether.")
+        return value
+
+    def resolved_image(self) -> str:
+        return self.image or DEFAULT_IMAGES[self.runtime]
+
+    def canonical(self) -> str:
+        """Canonical JSON: keys sorted, no spaces. Its sha256 names the content."""
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
+
+    def sha256(self) -> str:
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
