@@ -152,6 +152,12 @@ class Run(SQLModel, table=True):
             sqlite_where=text("status = 'queued'"),
             postgresql_where=text("status = 'queued'"),
         ),
+        Index(
+            "ix_runs_lease",
+            "lease_until",
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
     event_id: UUID = Field(foreign_key="events.id", ondelete="CASCADE")
@@ -160,7 +166,10 @@ class Run(SQLModel, table=True):
     status: str
     reason: str | None = None
     reason_text: str = ""  # one plain sentence for people
+    next_step: str = ""  # what they can do about it, where we know
     exit_code: int | None = None
+    place: str = "container"  # what a server must reach to claim it; see domain.waiting
+    image: str = ""
     trigger: str
     triggered_by: UUID | None = None  # the user; None for schedules
     triggered_by_name: str = ""  # as it was then: an e-mail address or the schedule in words
