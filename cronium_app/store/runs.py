@@ -1,0 +1,443 @@
+"""Runs and attempts: every transition of a run is one named function here.
+
+The old status and the fence stand in the WHERE. `False` or `None` means that somebody else was
+first: the caller then changes nothing and lets go. Functions take the session and never commit.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import CursorResult, func, text, type_coerce, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import aliased
+from sqlmodel import col, delete, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.sqltypes import UTCDateTime
+
+from agent.jobs import Outcome, Phase, Reason
+from cronium_app.domain.outcomes import Ending
+from cronium_app.domain.runs import FINAL, RunStatus
+from cronium_app.store.tables import Attempt, Event, Revision, Run, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """The right to change a running run: its current attempt, and the fence we hold it under."""
+
+    run_id: UUID
+    attempt_id: UUID
+    fence: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSummary:
+    """What is known of an attempt's log. `complete`: length and checksum agree with the agent's."""
+
+    length: int
+    lines: int
+    complete: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewed:
+    run_id: UUID
+    stop_requested_at: datetime | None
+
+
+async def insert(session: AsyncSession, run: Run) -> bool:
+    """Queue a run. False if its (schedule, fire time) has a run already."""
+    values = run.model_dump()
+    if run.schedule_id is None:
+        session.add(run)
+        return True
+    dialect = session.get_bind().dialect.name
+    insert_into = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = (
+        insert_into(Run)
+        .values(**values)
+        .on_conflict_do_nothing(index_elements=["schedule_id", "fire_time"])
+    )
+    return await _changed(session, statement) == 1
+
+
+async def get(session: AsyncSession, run_id: UUID) -> Run | None:
+    return await session.get(Run, run_id)
+
+
+async def attempt_of(
+    session: AsyncSession, run_id: UUID, number: int | None = None
+) -> Attempt | None:
+    """The attempt with this number; without one, the newest."""
+    statement = select(Attempt).where(col(Attempt.run_id) == run_id)
+    if number is not None:
+        statement = statement.where(col(Attempt.number) == number)
+    return (await session.exec(statement.order_by(col(Attempt.number).desc()).limit(1))).first()
+
+
+async def get_attempt(session: AsyncSession, attempt_id: UUID) -> Attempt | None:
+    return await session.get(Attempt, attempt_id)
+
+
+async def content_of(session: AsyncSession, event_id: UUID, number: int) -> str | None:
+    """The canonical JSON of a revision."""
+    revision = await session.get(Revision, (event_id, number))
+    return None if revision is None else revision.content
+
+
+async def timezone_for(session: AsyncSession, run: Run) -> str:
+    """The zone a run lives in: its schedule's, else the event's first schedule's, else UTC."""
+    zones = (
+        select(Schedule.timezone)
+        .where(col(Schedule.event_id) == run.event_id)
+        .order_by((col(Schedule.id) == run.schedule_id).desc(), col(Schedule.id))
+        .limit(1)
+    )
+    if run.schedule_id is None:
+        zones = zones.order_by(None).order_by(col(Schedule.id))
+    return (await session.exec(zones)).first() or "UTC"
+
+
+# --- queued -> running ---
+
+
+async def claim(
+    session: AsyncSession,
+    *,
+    owner: str,
+    now: datetime,
+    lease_until: datetime,
+    places: Collection[str],
+    images_in_work: Collection[str] = (),
+) -> Run | None:
+    """Select and mark the next run in one statement. None if there is nothing to do."""
+    queue = aliased(Run, name="q")
+    candidates = (
+        select(queue.id)
+        .where(
+            text("q.status = 'queued'"),  # literal, so that the partial index is used
+            col(queue.available_at) <= now,
+            col(queue.place).in_(sorted(places)),
+        )
+        .order_by(col(queue.priority).desc(), col(queue.available_at), col(queue.id))
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if images_in_work:
+        candidates = candidates.where(col(queue.image).not_in(sorted(images_in_work)))
+    statement = (
+        update(Run)
+        .where(
+            col(Run.id) == candidates.scalar_subquery(),
+            col(Run.status) == RunStatus.QUEUED.value,
+        )
+        .values(
+            status=RunStatus.RUNNING.value,
+            attempt=col(Run.attempt) + 1,
+            fence=col(Run.fence) + 1,
+            lease_owner=owner,
+            lease_until=lease_until,
+            started_at=func.coalesce(
+                col(Run.started_at), type_coerce(now, UTCDateTime())
+            ),
+            waiting_text="",
+        )
+        .returning(Run)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    return (await session.scalars(statement)).first()
+
+
+async def start_attempt(
+    session: AsyncSession, run: Run, *, agent_id: UUID | None, log_home: str, now: datetime
+) -> Attempt:
+    """The row of the try that a claim begins; to be made in the claim's transaction."""
+    attempt = Attempt(
+        run_id=run.id,
+        number=run.attempt,
+        agent_id=agent_id,
+        status=RunStatus.RUNNING.value,
+        phase=Phase.SETUP.value,
+        image=run.image,
+        created_at=now,
+        log_home=log_home,
+    )
+    session.add(attempt)
+    await session.flush()
+    return attempt
+
+
+# --- running -> queued, because the agent did not take the job ---
+
+
+async def give_back(session: AsyncSession, hold: Hold, *, available_at: datetime) -> bool:
+    """Undo a claim whose job no agent ever accepted: that try did not happen."""
+    statement = (
+        _held(hold)
+        .where(col(Run.stop_requested_at).is_(None))
+        .values(
+            status=RunStatus.QUEUED.value,
+            attempt=col(Run.attempt) - 1,
+            available_at=available_at,
+            started_at=None,
+            **_NO_LEASE,
+        )
+    )
+    if await _changed(session, statement) != 1:
+        return False
+    await session.exec(delete(Attempt).where(col(Attempt.id) == hold.attempt_id))
+    return True
+
+
+# --- running -> succeeded | failed | cancelled ---
+
+
+async def finish(
+    session: AsyncSession,
+    hold: Hold,
+    ending: Ending,
+    outcome: Outcome,
+    *,
+    report: bytes,
+    log: LogSummary,
+    duration_ms: int | None,
+    now: datetime,
+) -> bool:
+    """Record how a run ended, once. `report` is the outcome as the agent sent it."""
+    statement = _held(hold).values(
+        status=ending.status.value,
+        reason=ending.reason.value,
+        reason_text=ending.text,
+        next_step=ending.next_step,
+        exit_code=outcome.exit_code,
+        finished_at=now,
+        duration_ms=duration_ms,
+        outputs=_text(outcome.outputs),
+        conditions=_text(outcome.conditions),
+        search_text=col(Run.search_text) + f" {ending.text.lower()}",
+        **_NO_LEASE,
+    )
+    if await _changed(session, statement) != 1:
+        return False
+    values: dict[str, Any] = {
+        "status": ending.status.value,
+        "reason": ending.reason.value,
+        "reason_text": ending.text,
+        "exit_code": outcome.exit_code,
+        "finished_at": now,
+        "setup_s": outcome.setup_s,
+        "execution_s": outcome.execution_s,
+        "cleanup_s": outcome.cleanup_s,
+        "stdout_bytes": outcome.stdout_bytes,
+        "stderr_bytes": outcome.stderr_bytes,
+        "oom_warning": outcome.oom_warning,
+        "log_sha256": outcome.log_sha256,
+        "log_length": log.length,
+        "log_lines": log.lines,
+        "log_complete": log.complete,
+        "outcome": report,
+    }
+    if outcome.image_digest:
+        values["image_digest"] = outcome.image_digest
+    await _update_attempt(session, hold.attempt_id, values)
+    return True
+
+
+async def complete_log(session: AsyncSession, attempt_id: UUID, log: LogSummary) -> None:
+    """The last bytes of an ended attempt's log have come."""
+    await _update_attempt(
+        session,
+        attempt_id,
+        {"log_length": log.length, "log_lines": log.lines, "log_complete": log.complete},
+    )
+
+
+# --- stopping ---
+
+
+async def cancel_queued(
+    session: AsyncSession, run_id: UUID, *, by: str, reason_text: str, now: datetime
+) -> bool:
+    """queued -> cancelled."""
+    statement = (
+        update(Run)
+        .where(col(Run.id) == run_id, col(Run.status) == RunStatus.QUEUED.value)
+        .values(
+            status=RunStatus.CANCELLED.value,
+            reason=Reason.CANCELLED_BY_USER.value,
+            reason_text=reason_text,
+            stop_requested_at=now,
+            stop_requested_by=by,
+            finished_at=now,
+            waiting_text="",
+        )
+    )
+    return await _changed(session, statement) == 1
+
+
+async def request_stop(session: AsyncSession, run_id: UUID, *, by: str, now: datetime) -> bool:
+    """Note who wants a running run stopped; the first one counts. No change of status."""
+    statement = (
+        update(Run)
+        .where(
+            col(Run.id) == run_id,
+            col(Run.status) == RunStatus.RUNNING.value,
+            col(Run.stop_requested_at).is_(None),
+        )
+        .values(stop_requested_at=now, stop_requested_by=by)
+    )
+    return await _changed(session, statement) == 1
+
+
+async def fail_queued(
+    session: AsyncSession, run_id: UUID, *, reason: Reason, reason_text: str, now: datetime
+) -> bool:
+    """queued -> failed: it can never be started, for instance because its revision is gone."""
+    statement = (
+        update(Run)
+        .where(col(Run.id) == run_id, col(Run.status) == RunStatus.QUEUED.value)
+        .values(
+            status=RunStatus.FAILED.value,
+            reason=reason.value,
+            reason_text=reason_text,
+            finished_at=now,
+            waiting_text="",
+        )
+    )
+    return await _changed(session, statement) == 1
+
+
+# --- leases ---
+
+
+async def renew(session: AsyncSession, *, owner: str, until: datetime) -> list[Renewed]:
+    """Prolong every lease that `owner` holds; what came back is still ours."""
+    statement = (
+        update(Run)
+        .where(text("status = 'running'"), col(Run.lease_owner) == owner)
+        .values(lease_until=until)
+        .returning(col(Run.id), col(Run.stop_requested_at))
+        .execution_options(synchronize_session=False)
+    )
+    rows = (await session.exec(statement)).all()
+    return [Renewed(run_id=row[0], stop_requested_at=row[1]) for row in rows]
+
+
+async def take_over(
+    session: AsyncSession,
+    *,
+    owner: str,
+    earlier_self: str,
+    agent_ids: Collection[UUID],
+    now: datetime,
+    until: datetime,
+) -> list[tuple[Run, Attempt]]:
+    """Supervise runs whose supervisor is gone: same epoch, higher fence.
+
+    That is every expired lease on one of `agent_ids`, and at once whatever `earlier_self` (the
+    prefix of this server's own lease names) held in an earlier life.
+    """
+    mine_before = col(Run.lease_owner).startswith(earlier_self, autoescape=True)
+    reachable = (
+        select(Attempt.id)
+        .where(
+            col(Attempt.run_id) == col(Run.id),
+            col(Attempt.number) == col(Run.attempt),
+            col(Attempt.agent_id).in_(list(agent_ids)),
+        )
+        .exists()
+    )
+    statement = (
+        update(Run)
+        .where(
+            text("status = 'running'"),
+            or_(col(Run.lease_owner) != owner, col(Run.lease_owner).is_(None)),
+            or_(
+                mine_before,
+                (col(Run.lease_until) < now) & reachable,
+                col(Run.lease_until).is_(None) & reachable,
+            ),
+        )
+        .values(lease_owner=owner, lease_until=until, fence=col(Run.fence) + 1)
+        .returning(Run)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    taken = list((await session.scalars(statement)).all())
+    return [
+        (run, attempt)
+        for run in taken
+        if (attempt := await attempt_of(session, run.id, run.attempt))
+    ]
+
+
+# --- what happens meanwhile ---
+
+
+async def record_progress(session: AsyncSession, attempt_id: UUID, values: dict[str, Any]) -> None:
+    """Columns of a running attempt; nothing once it has ended."""
+    statement = (
+        update(Attempt)
+        .where(col(Attempt.id) == attempt_id, col(Attempt.finished_at).is_(None))
+        .values(**values)
+    )
+    await _changed(session, statement)
+
+
+async def next_available(session: AsyncSession, now: datetime) -> datetime | None:
+    """When the next run that waits for its time may be claimed."""
+    statement = select(func.min(col(Run.available_at))).where(
+        text("status = 'queued'"), col(Run.available_at) > now
+    )
+    return (await session.exec(statement)).one()
+
+
+async def is_over(session: AsyncSession, run_id: UUID) -> bool:
+    """True if the run has ended, or does not exist."""
+    status = (await session.exec(select(Run.status).where(col(Run.id) == run_id))).first()
+    return status is None or RunStatus(status) in FINAL
+
+
+async def count_by_status(session: AsyncSession) -> dict[str, int]:
+    """How many runs are queued and running."""
+    counts: dict[str, int] = {}
+    for status in (RunStatus.QUEUED, RunStatus.RUNNING):
+        statement = select(func.count()).select_from(Run).where(text(f"status = '{status.value}'"))
+        counts[status.value] = (await session.exec(statement)).one()
+    return counts
+
+
+async def event_of(session: AsyncSession, event_id: UUID) -> Event | None:
+    return await session.get(Event, event_id)
+
+
+_NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
+
+
+def _held(hold: Hold) -> Any:
+    return update(Run).where(
+        col(Run.id) == hold.run_id,
+        col(Run.status) == RunStatus.RUNNING.value,
+        col(Run.fence) == hold.fence,
+    )
+
+
+async def _update_attempt(session: AsyncSession, attempt_id: UUID, values: dict[str, Any]) -> None:
+    await _changed(session, update(Attempt).where(col(Attempt.id) == attempt_id).values(**values))
+
+
+async def _changed(session: AsyncSession, statement: Any) -> int:
+    """Run a write and say how many rows it changed. Rows in memory are not kept up to date."""
+    options = {"synchronize_session": False}
+    result = cast("CursorResult[Any]", await session.exec(statement, execution_options=options))
+    return result.rowcount
+
+
+def _text(data: bytes) -> str:
+    """JSON of the agent as a column takes it: PostgreSQL has no NUL in text."""
+    return data.decode(errors="replace").replace("\0", "")
+
+
+def hold_of(run: Run, attempt: Attempt) -> Hold:
+    return Hold(run_id=run.id, attempt_id=attempt.id, fence=run.fence)
