@@ -1,0 +1,419 @@
+"""Logs as files: `<attempt>.log` holds the bytes, `<attempt>.idx` says whose and when.
+
+Bytes are addressed by their offset in the log. One writer per open log; any number of followers,
+none of which the writer ever waits for. The disk is touched in a bounded pool of threads.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from agent.protocol import Segment
+from cronium_app.logs.index import RECORD_BYTES, Frame, Position, Record, frames, trimmed, unpack
+
+__all__ = ["Chunk", "Frame", "LogStats", "LogStore"]
+
+READ_BYTES = 256 * 1024
+INLINE_BYTES = 64 * 1024  # fresh from the page cache: cheaper than a thread
+TAIL_BYTES = 8 * 1024
+INDEX_BLOCK = 1024  # records read at a time
+T = TypeVar("T")
+
+Chunk = tuple[int, bytes, Sequence[Segment]]  # offset, data, whose and when
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogStats:
+    bytes: int
+    lines: int  # an unfinished last line counts
+
+
+class LogStore:
+    """All logs of this server. `close()` lets go of the files; nothing is lost by not calling it."""
+
+    def __init__(self, root: Path, *, threads: int = 4) -> None:
+        self._root = root
+        self._open: dict[UUID, _OpenLog] = {}
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="logs")
+        self._opening: dict[UUID, asyncio.Lock] = {}
+
+    # --- writing ---
+
+    async def open(self, attempt_id: UUID) -> int:
+        """Begin or go on writing; repairs a torn index. Returns the length so far."""
+        lock = self._opening.setdefault(attempt_id, asyncio.Lock())
+        async with lock:
+            if (log := self._open.get(attempt_id)) is None:
+                file = await self._in_thread(_LogFile.open, self._path(attempt_id))
+                log = self._open[attempt_id] = _OpenLog(file)
+        self._opening.pop(attempt_id, None)
+        return log.length
+
+    async def append(
+        self, attempt_id: UUID, offset: int, data: bytes, segments: Sequence[Segment]
+    ) -> int:
+        """Add bytes at `offset`; what is there already is trimmed. Returns the new length.
+
+        A gap changes nothing: the length returned is then smaller than `offset`. The log must be
+        open. Raises OSError when the disk refuses; nothing was appended then.
+        """
+        return await self.append_all(attempt_id, [(offset, data, segments)])
+
+    async def append_all(self, attempt_id: UUID, chunks: Sequence[Chunk]) -> int:
+        """Several chunks in one visit to the disk; stops at the first gap."""
+        log = self._open[attempt_id]
+        async with log.lock:
+            try:
+                await self._in_thread(log.file.append, chunks)
+            finally:
+                log.grew()
+        return log.length
+
+    async def digest(self, attempt_id: UUID) -> tuple[int, str]:
+        """Length and sha256 of an open log."""
+        log = self._open[attempt_id]
+        async with log.lock:
+            return await self._in_thread(log.file.digest)
+
+    async def sync(self, attempt_id: UUID) -> None:
+        """Down to the disk itself."""
+        if log := self._open.get(attempt_id):
+            async with log.lock:
+                await self._in_thread(log.file.sync)
+
+    async def finish(self, attempt_id: UUID) -> None:
+        """No more bytes will come: flush to the disk, close, let followers end."""
+        if log := self._open.get(attempt_id):
+            async with log.lock:
+                if self._open.pop(attempt_id, None) is not None:
+                    await self._in_thread(log.file.close)
+                    log.end()
+
+    def detach(self, attempt_id: UUID) -> None:
+        """Stop writing for now, without flushing; a later `open` goes on."""
+        if log := self._open.pop(attempt_id, None):
+            log.end()
+            self._pool.submit(log.file.let_go)
+
+    # --- reading ---
+
+    async def length(self, attempt_id: UUID) -> int:
+        if log := self._open.get(attempt_id):
+            return log.length
+        return await self._in_thread(_size, self._path(attempt_id))
+
+    async def read(self, attempt_id: UUID, offset: int, limit: int = READ_BYTES) -> bytes:
+        """At most `limit` bytes from `offset`; empty at the end."""
+        end = await self.length(attempt_id)
+        return await self._in_thread(_read, self._path(attempt_id), offset, limit, end)
+
+    async def read_frames(
+        self, attempt_id: UUID, offset: int, limit: int = READ_BYTES
+    ) -> list[Frame]:
+        """At most `limit` bytes from `offset`, cut by stream and time."""
+        end = await self.length(attempt_id)
+        path = self._path(attempt_id)
+        if attempt_id in self._open and end - offset <= INLINE_BYTES:
+            return _read_frames(path, offset, limit, end)
+        return await self._in_thread(_read_frames, path, offset, limit, end)
+
+    async def follow(self, attempt_id: UUID, offset: int = 0) -> AsyncGenerator[Frame]:
+        """Everything from `offset`, then what comes, until the writer is finished: no gap, no
+        repetition. A log that is not open is read to its end."""
+        while True:
+            log = self._open.get(attempt_id)
+            if found := await self.read_frames(attempt_id, offset):
+                for frame in found:
+                    yield frame
+                offset = found[-1].end
+            elif log is not None:
+                await log.longer_than(offset)
+            elif attempt_id not in self._open:
+                return
+
+    async def tail_lines(self, attempt_id: UUID, count: int = 20, limit: int = 4096) -> list[str]:
+        """The last lines, together at most `limit` bytes."""
+        if log := self._open.get(attempt_id):
+            return last_lines(log.file.tail, count, limit)
+        path, end = self._path(attempt_id), await self.length(attempt_id)
+        start = max(0, end - TAIL_BYTES)
+        return last_lines(await self._in_thread(_read, path, start, TAIL_BYTES, end), count, limit)
+
+    async def stats(self, attempt_id: UUID) -> LogStats:
+        if log := self._open.get(attempt_id):
+            return log.file.stats()
+        return await self._in_thread(_stats, self._path(attempt_id))
+
+    def live(self, attempt_id: UUID) -> tuple[LogStats, list[str]] | None:
+        """Counts and last lines of an open log, from memory."""
+        log = self._open.get(attempt_id)
+        return None if log is None else (log.file.stats(), last_lines(log.file.tail))
+
+    async def delete(self, attempt_id: UUID) -> None:
+        """Remove a log that nobody writes any more. Safe to repeat."""
+        await self.finish(attempt_id)
+        await self._in_thread(_delete, self._path(attempt_id))
+
+    def close(self) -> None:
+        for attempt_id in list(self._open):
+            self.detach(attempt_id)
+        self._pool.shutdown(wait=True)
+
+    def _path(self, attempt_id: UUID) -> Path:
+        name = str(attempt_id)
+        return self._root / name[-2:] / f"{name}.log"  # the end of a UUIDv7 is random
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+
+class _OpenLog:
+    """The loop's side of a log being written: order of writers, wake-up of followers."""
+
+    def __init__(self, file: "_LogFile") -> None:
+        self.file = file
+        self.lock = asyncio.Lock()
+        self.length = file.position.offset
+        self._ended = False
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def grew(self) -> None:
+        self.length = self.file.position.offset
+        self._wake()
+
+    def end(self) -> None:
+        self._ended = True
+        self._wake()
+
+    async def longer_than(self, offset: int) -> None:
+        """Return when there are bytes beyond `offset`, or none will come any more."""
+        while self.length <= offset and not self._ended:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiting.discard(waiter)
+
+    def _wake(self) -> None:
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class _LogFile:
+    """The thread's side: the two files. Every method blocks; the caller keeps them in order."""
+
+    def __init__(self, path: Path, log: int, index: int, position: Position, tail: bytes) -> None:
+        self._path = path
+        self._log = log
+        self._index = index
+        self.position = position
+        self.tail = tail
+        self._sha = hashlib.sha256() if position.offset == 0 else None
+
+    @classmethod
+    def open(cls, path: Path) -> "_LogFile":
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        log = os.open(path, flags, 0o600)
+        index = os.open(path.with_suffix(".idx"), flags, 0o600)
+        length = os.fstat(log).st_size
+        position = _repaired(log, index, length)
+        return cls(
+            path, log, index, position, os.pread(log, TAIL_BYTES, max(0, length - TAIL_BYTES))
+        )
+
+    def append(self, chunks: Iterable[Chunk]) -> None:
+        for offset, whole, parts in chunks:
+            length = self.position.offset
+            if offset > length:
+                return
+            data, segments = trimmed(whole, parts, length - offset)
+            if data:
+                self._write(data, segments)
+
+    def _write(self, data: bytes, segments: Sequence[Segment]) -> None:
+        before = _copy(self.position)
+        try:
+            if records := self.position.advance(data, segments):
+                _write_all(self._index, records)
+            _write_all(self._log, data)
+        except (OSError, ValueError):
+            self.position = before
+            self._cut_back(before)
+            raise
+        if self._sha is not None:
+            self._sha.update(data)
+        self.tail = (
+            data[-TAIL_BYTES:] if len(data) >= TAIL_BYTES else (self.tail + data)[-TAIL_BYTES:]
+        )
+
+    def _cut_back(self, position: Position) -> None:
+        """Undo a write that the disk took only in part. Truncating needs no space."""
+        os.ftruncate(self._log, position.offset)
+        _repaired(self._log, self._index, position.offset)
+
+    def stats(self) -> LogStats:
+        return _counted(self.position.offset, self.position.lines, self.tail)
+
+    def digest(self) -> tuple[int, str]:
+        if self._sha is None:  # opened with bytes in it: read them once
+            self._sha = hashlib.sha256()
+            at = 0
+            while at < self.position.offset:
+                data = os.pread(self._log, min(1 << 20, self.position.offset - at), at)
+                if not data:
+                    break
+                self._sha.update(data)
+                at += len(data)
+        return self.position.offset, self._sha.hexdigest()
+
+    def sync(self) -> None:
+        os.fsync(self._log)
+        os.fsync(self._index)
+
+    def close(self) -> None:
+        try:
+            self.sync()
+        finally:
+            self.let_go()
+
+    def let_go(self) -> None:
+        os.close(self._log)
+        os.close(self._index)
+
+
+def last_lines(tail: bytes, count: int = 20, limit: int = 4096) -> list[str]:
+    """The last `count` lines within `limit` bytes; of a progress bar only its newest state."""
+    pieces = tail[-limit:].removesuffix(b"\n").split(b"\n")
+    shown = [piece.rstrip(b"\r").rpartition(b"\r")[2] for piece in pieces[-count:]]
+    return [piece.decode(errors="replace") for piece in shown] if tail else []
+
+
+def _counted(length: int, line_feeds: int, tail: bytes) -> LogStats:
+    open_line = length > 0 and not tail.endswith(b"\n")
+    return LogStats(bytes=length, lines=line_feeds + open_line)
+
+
+def _copy(position: Position) -> Position:
+    return Position(position.offset, position.lines, dict(position.raw), position.marked)
+
+
+def _repaired(log: int, index: int, length: int) -> Position:
+    """Drop what a crash left at the end of the index; count from its last record on."""
+    count = os.fstat(index).st_size // RECORD_BYTES
+    last: Record | None = None
+    while count > 0:
+        last = _record(index, count - 1)
+        if last.offset < length:
+            break
+        count, last = count - 1, None
+    os.ftruncate(index, count * RECORD_BYTES)
+    if last is None:
+        return _position_without_index(log, length)
+    rest = length - last.offset
+    raw = {1: last.stdout, 2: last.stderr}
+    raw[last.stream] = raw.get(last.stream, 0) + rest
+    lines = last.line + _line_feeds(log, last.offset, length)
+    return Position(length, lines, raw, last)
+
+
+def _position_without_index(log: int, length: int) -> Position:
+    return Position(length, _line_feeds(log, 0, length), {1: length, 2: 0}, None)
+
+
+def _line_feeds(log: int, start: int, end: int) -> int:
+    count = 0
+    while start < end:
+        data = os.pread(log, min(1 << 20, end - start), start)
+        if not data:
+            break
+        count += data.count(b"\n")
+        start += len(data)
+    return count
+
+
+def _record(index: int, number: int) -> Record:
+    return next(unpack(os.pread(index, RECORD_BYTES, number * RECORD_BYTES)))
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _read(path: Path, offset: int, limit: int, end: int) -> bytes:
+    want = min(limit, end - offset)
+    if want <= 0:
+        return b""
+    with path.open("rb") as file:
+        return os.pread(file.fileno(), want, offset)
+
+
+def _read_frames(path: Path, offset: int, limit: int, end: int) -> list[Frame]:
+    data = _read(path, offset, limit, end)
+    if not data:
+        return []
+    try:
+        with path.with_suffix(".idx").open("rb") as file:
+            return list(frames(_records_for(file.fileno(), offset, len(data)), data, offset))
+    except FileNotFoundError:
+        return list(frames((), data, offset))
+
+
+def _records_for(index: int, offset: int, length: int) -> list[Record]:
+    """The record that covers `offset`, and all up to `offset + length`."""
+    count = os.fstat(index).st_size // RECORD_BYTES
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if _record(index, middle).offset <= offset:
+            low = middle + 1
+        else:
+            high = middle
+    number, found = max(0, low - 1), list[Record]()
+    while number < count:
+        block = os.pread(
+            index, min(INDEX_BLOCK, count - number) * RECORD_BYTES, number * RECORD_BYTES
+        )
+        records = list(unpack(block[: len(block) // RECORD_BYTES * RECORD_BYTES]))
+        found += records
+        number += len(records)
+        if not records or records[-1].offset >= offset + length:
+            break
+    return found
+
+
+def _stats(path: Path) -> LogStats:
+    try:
+        log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return LogStats(bytes=0, lines=0)
+    try:
+        length = os.fstat(log).st_size
+        lines = _line_feeds(log, 0, length)
+        return _counted(length, lines, os.pread(log, 1, max(0, length - 1)))
+    finally:
+        os.close(log)
+
+
+def _delete(path: Path) -> None:
+    for file in (path, path.with_suffix(".idx")):
+        with contextlib.suppress(FileNotFoundError):
+            file.unlink()
