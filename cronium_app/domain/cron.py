@@ -7,6 +7,7 @@ clock changes differs between five and six fields. That layer is `dst`. Aliases 
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -17,7 +18,6 @@ from cronsim import CronSim, CronSimError
 from cronium_app.domain.schedule_error import ScheduleError
 
 MAX_LENGTH = 1_000  # a list of all 60 seconds and all 60 minutes fits three times
-MAX_FIELD_LENGTH = 300
 
 ALIASES = {
     "@hourly": "0 * * * *",
@@ -31,6 +31,8 @@ ALIASES = {
 
 LAST_DAY = CronSim.LAST
 LAST_WORKING_DAY = CronSim.LAST_WEEKDAY
+
+_STEPPED_RANGE = re.compile(r"(\w+)-(\w+)/0*[1-9]\d*", re.ASCII)
 
 Weekday = int | tuple[int, int]
 
@@ -55,9 +57,9 @@ class _Field:
     words: str = ""  # what else may stand there
 
     def number(self, text: str) -> int | None:
-        if text in self.names:
-            return self.names.index(text) + self.first
-        return int(text) if text.isdigit() and len(text) <= MAX_FIELD_LENGTH else None
+        if text.upper() in self.names:
+            return self.names.index(text.upper()) + self.first
+        return int(text) if text.isdigit() else None
 
 
 _FIELDS = (
@@ -119,8 +121,9 @@ def normalise(expression: str) -> str:
 def _compiled(expression: str) -> Cron:
     parts = ALIASES.get(expression.lower(), expression).split()
     six = parts if len(parts) == 6 else ["0", *parts]
+    plain = [_without_lone_ranges(field, part) for field, part in zip(_FIELDS, six, strict=True)]
     try:
-        parsed = CronSim(" ".join(six), datetime(2000, 1, 1))  # noqa: DTZ001 - wall-clock time
+        parsed = CronSim(" ".join(plain), datetime(2000, 1, 1))  # noqa: DTZ001 - wall-clock time
     except CronSimError as error:
         _explain(str(error), six)
     return Cron(
@@ -134,6 +137,16 @@ def _compiled(expression: str) -> Cron:
         wildcard=six[1].startswith("*") or six[2].startswith("*"),
         _template=parsed,
     )
+
+
+def _without_lone_ranges(field: _Field, part: str) -> str:
+    """5-5/10 is 5 alone, as in crontab(5); cronsim takes it for 5/10, that is 5, 15, 25 …"""
+    items: list[str] = []
+    for item in part.split(","):
+        match = _STEPPED_RANGE.fullmatch(item)
+        lone = match and field.number(match[1]) == field.number(match[2]) is not None
+        items.append(match[1] if match and lone else item)
+    return ",".join(items)
 
 
 def compile_cron(expression: str) -> Cron:
@@ -227,12 +240,12 @@ def _no_such_date(parts: list[str]) -> str:
 def _reason(field: _Field, item: str) -> str | None:
     if not item:
         return f"The {field.name} field has an empty place between its commas."
-    base, slash, step = item.upper().partition("/")
+    base, slash, step = item.partition("/")
     if slash and (reason := _step_reason(field, step)):
         return reason
     if base == "*":
         return None
-    if field.name in {"weekday", "day-of-month"} and ("#" in base or base[-1:] in {"L", "W"}):
+    if field.name in {"weekday", "day-of-month"} and ("#" in base or base[-1:] in "lLwW"):
         return _special_reason(field, item, base)
     low, dash, high = base.partition("-")
     for text in (low, high) if dash else (low,):
@@ -261,7 +274,7 @@ def _step_reason(field: _Field, step: str) -> str | None:
 def _special_reason(field: _Field, item: str, base: str) -> str | None:
     if field.name == "weekday":
         day, hash_, nth = base.partition("#")
-        number = field.number(day.removesuffix("L") if not hash_ else day)
+        number = field.number(day.rstrip("lL") if not hash_ else day)
         if number is None or not field.low <= number <= field.high or "/" in item:
             return (
                 f"{_shown(item)} is no weekday: write 5L for the last Friday "
@@ -269,10 +282,10 @@ def _special_reason(field: _Field, item: str, base: str) -> str | None:
             )
         if hash_ and nth not in {"1", "2", "3", "4", "5"}:
             return f"After # the weekday field needs 1 to 5, got {_shown(nth) or 'nothing'}."
-        if not hash_ and not day.removesuffix("L").isdigit():
+        if not hash_ and not day.rstrip("lL").isdigit():
             return f"Write {item} with the number of the day: {number}L."
         return None
-    if field.name == "day-of-month" and base in {"L", "LW"}:
+    if field.name == "day-of-month" and base.upper() in {"L", "LW"}:
         return None
     return _unreadable(field, item)
 
