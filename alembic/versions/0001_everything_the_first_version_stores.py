@@ -126,6 +126,8 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("content", sa.Text(), nullable=False),
         sa.Column("sha256", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("runtime", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("image", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
         sa.Column("draft", sa.Boolean(), nullable=False),
         sa.Column("created_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
         sa.Column("created_by", sa.Uuid(), nullable=True),
@@ -178,7 +180,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("schedule_id", "fire_time", name="uq_runs_fire"),
     )
     with op.batch_alter_table("runs", schema=None) as batch_op:
-        batch_op.create_index("ix_runs_event", ["event_id", "id"], unique=False)
+        batch_op.create_index("ix_runs_event", ["event_id", "created_at", "id"], unique=False)
         batch_op.create_index(
             "ix_runs_queue",
             [sa.text("priority DESC"), "available_at", "id"],
@@ -193,9 +195,19 @@ def upgrade() -> None:
             sqlite_where=sa.text("status = 'running'"),
             postgresql_where=sa.text("status = 'running'"),
         )
-        batch_op.create_index(batch_op.f("ix_runs_owner_id"), ["owner_id"], unique=False)
-        batch_op.create_index("ix_runs_status", ["status", "id"], unique=False)
-        batch_op.create_index("ix_runs_trigger", ["trigger", "id"], unique=False)
+        batch_op.create_index("ix_runs_owner", ["owner_id", "created_at", "id"], unique=False)
+        batch_op.create_index(
+            "ix_runs_status", ["owner_id", "status", "created_at", "id"], unique=False
+        )
+        batch_op.create_index(
+            "ix_runs_trigger", ["owner_id", "trigger", "created_at", "id"], unique=False
+        )
+        if op.get_bind().dialect.name == "sqlite":
+            batch_op.create_index(
+                "ix_runs_search",
+                ["owner_id", "created_at", "id", "hidden", "search_text"],
+                unique=False,
+            )
 
     op.create_table(
         "schedules",
@@ -284,8 +296,10 @@ def downgrade() -> None:
     op.drop_table("schedules")
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.drop_index("ix_runs_trigger")
+        if op.get_bind().dialect.name == "sqlite":
+            batch_op.drop_index("ix_runs_search")
         batch_op.drop_index("ix_runs_status")
-        batch_op.drop_index(batch_op.f("ix_runs_owner_id"))
+        batch_op.drop_index("ix_runs_owner")
         batch_op.drop_index("ix_runs_queue")
         batch_op.drop_index(
             "ix_runs_lease",

@@ -98,6 +98,8 @@ class Revision(SQLModel, table=True):
     number: int = Field(primary_key=True)
     content: str = Field(sa_column=Column(Text, nullable=False))  # canonical JSON
     sha256: str
+    runtime: str = ""  # out of the content, for lists
+    image: str = ""  # as resolved
     draft: bool = False  # made by Test: hidden from the history
     created_at: datetime
     created_by: UUID | None = None
@@ -141,9 +143,16 @@ class Run(SQLModel, table=True):
     __tablename__ = "runs"
     __table_args__ = (
         UniqueConstraint("schedule_id", "fire_time", name="uq_runs_fire"),
-        Index("ix_runs_event", "event_id", "id"),
-        Index("ix_runs_status", "status", "id"),
-        Index("ix_runs_trigger", "trigger", "id"),
+        # One for each filter of the history; all end in the order it is shown in.
+        Index("ix_runs_owner", "owner_id", "created_at", "id"),
+        Index("ix_runs_event", "event_id", "created_at", "id"),
+        Index("ix_runs_status", "owner_id", "status", "created_at", "id"),
+        Index("ix_runs_trigger", "owner_id", "trigger", "created_at", "id"),
+        # Text search reads this instead of the whole rows (four times as fast). PostgreSQL limits
+        # the size of an index entry, and scans its table fast enough.
+        Index("ix_runs_search", "owner_id", "created_at", "id", "hidden", "search_text").ddl_if(
+            dialect="sqlite"
+        ),
         Index(
             "ix_runs_queue",
             text("priority DESC"),
@@ -161,7 +170,7 @@ class Run(SQLModel, table=True):
     )
     id: UUID = Field(default_factory=new_id, primary_key=True)
     event_id: UUID = Field(foreign_key="events.id", ondelete="CASCADE")
-    owner_id: UUID = Field(foreign_key="users.id", index=True)
+    owner_id: UUID = Field(foreign_key="users.id")
     revision: int
     status: str
     reason: str | None = None
