@@ -1,0 +1,27 @@
+"""Small things about asyncio tasks."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def to_the_end(work: Coroutine[Any, Any, T], *, name: str = "finish") -> T:
+    """Await `work` even while being cancelled; the cancellation goes on afterwards."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def wait_for_event(event: asyncio.Event, timeout: float) -> None:
+    """Return when the event is set, or after `timeout` seconds; clears the event."""
+    try:
+        async with asyncio.timeout(timeout):
+            await event.wait()
+    except TimeoutError:
+        pass
+    event.clear()
