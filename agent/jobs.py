@@ -56,6 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     tmp_mb: int = 64
     cpus: float = 1.0
     pids: int = 256
+    log_mb: int = 1024  # output beyond it ends the attempt
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -120,7 +120,11 @@ class LogChunk(_Message, frozen=True, kw_only=True):
 
 class Finished(_Message, frozen=True, kw_only=True):
     """How the attempt ended. May come before the last log bytes; `outcome.log_length` says how
-    many there will be."""
+    many there will be.
+
+    An empty `outcome.log_sha256` means: status, reason and exit code are known, but the log, and
+    what the script reported at its end, are still being read. Another Finished follows, with the
+    final numbers; only that one is to be answered with FinishAck."""
 
     attempt_id: str
     epoch: int
