@@ -33,10 +33,17 @@ def confirm(question: str) -> bool:
     return input(f"{question} [Y/n] ").strip().lower() in ("", "y", "yes")
 
 
-def counted(command: list[str], what: str, *, mark: str, total: int) -> None:
-    """Run a long command, counting the output lines that start with `mark`.
+def counted(
+    command: list[str],
+    what: str,
+    *,
+    marks: tuple[str, ...],
+    total: int,
+    then: tuple[str, str] = ("", ""),
+) -> None:
+    """Run a long command, counting the output lines that start with one of `marks`.
 
-    Shows its output only when it fails. Raises SystemExit then.
+    `then` is the start of a line and what to say when it comes. Shows its output only when it fails. Raises SystemExit then.
     """
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -46,7 +53,9 @@ def counted(command: list[str], what: str, *, mark: str, total: int) -> None:
     live = sys.stdout.isatty()
     for line in process.stdout or ():
         lines.append(line)
-        if not line.startswith(mark):
+        if then[0] and line.startswith(then[0]):
+            say(("\n" if live else "") + then[1] + " ...")
+        if not line.startswith(marks):
             continue
         seen = min(seen + 1, total)
         percent = 100 * seen // max(1, total)
@@ -55,7 +64,7 @@ def counted(command: list[str], what: str, *, mark: str, total: int) -> None:
         elif percent >= shown + 25:
             shown = percent // 25 * 25
             say(f"{what} ... {shown} %")
-    if live:
+    if live and not then[0]:
         print()
     if process.wait() != 0:
         sys.stderr.write("".join(lines[-40:]))

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from scripts.console import changed, confirm, fail, say
 
+SOCKET = "/var/run/docker.sock"
 PACKAGES = ("docker.io", "iptables", "debootstrap", "ca-certificates")
 LOG = Path("/var/log/cronium-dockerd.log")
 PID_FILE = Path("/var/run/docker.pid")
@@ -44,11 +45,8 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def address() -> str:
     """The engine's address as the server will use it."""
-    return (
-        os.environ.get("CRONIUM_DOCKER_SOCKET")
-        or os.environ.get("DOCKER_HOST", "").removeprefix("unix://")
-        or "/var/run/docker.sock"
-    )
+    where = os.environ.get("CRONIUM_DOCKER_SOCKET") or os.environ.get("DOCKER_HOST") or SOCKET
+    return where.split("unix://")[-1]
 
 
 def look() -> State:
@@ -63,7 +61,7 @@ def _ping(where: str) -> tuple[bool, bool]:
         if where.startswith("/"):
             connection: http.client.HTTPConnection = _UnixConnection(where)
         else:
-            host, _, port = where.removeprefix("tcp://").partition(":")
+            host, _, port = where.split("://")[-1].partition(":")
             connection = http.client.HTTPConnection(host, int(port or 2375), timeout=5)
         connection.request("GET", "/_ping")
         return connection.getresponse().status == 200, False
@@ -95,7 +93,7 @@ def is_root_with_apt() -> bool:
 
 
 def can_provide(state: State) -> bool:
-    ours = state.installed in ("", "docker.io") and state.address == "/var/run/docker.sock"
+    ours = state.installed in ("", "docker.io") and state.address == SOCKET
     return is_root_with_apt() and ours and not state.denied
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 
 from scripts.console import ROOT, VENV, changed, counted, say
 
 REQUIREMENTS = ROOT / "requirements"
+_PINNED = re.compile(r"^[a-z0-9][\w.\[\],-]*==", re.MULTILINE)
 STAMP = VENV / "cronium-stamp"
 PYTHON = VENV / "bin" / "python"
 
@@ -28,8 +30,7 @@ def ensure(*, dev: bool = False) -> bool:
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
         changed(f"made {VENV}")
     STAMP.unlink(missing_ok=True)
-    _install("package.txt", "Tools that package Cronium")
-    _install("dev.txt" if dev else "build.txt", "Python packages")
+    _install("package.txt", "dev.txt" if dev else "build.txt")
     _pip("install", "-q", "--no-build-isolation", "--no-deps", "-e", str(ROOT))
     STAMP.write_text(fingerprint(dev=dev) + ("\ndev" if dev else ""))
     return True
@@ -66,13 +67,20 @@ def _works() -> bool:
         return False
 
 
-def _install(name: str, what: str) -> None:
-    file = REQUIREMENTS / name
-    total = sum("==" in line for line in file.read_text().splitlines())
+def _install(*names: str) -> None:
+    files = [REQUIREMENTS / name for name in names]
+    total = sum(len(_PINNED.findall(file.read_text())) for file in files)
     # The lists are complete, so pip need not look for dependencies; what is imported gets compiled
     # then, not all of it now.
-    arguments = ["install", "--no-compile", "--no-deps", "--require-hashes", "-r", str(file)]
-    counted([*_pip_command(), *arguments], what, mark="Collecting ", total=total)
+    arguments = ["install", "--no-compile", "--no-deps", "--require-hashes"]
+    arguments += [part for file in files for part in ("-r", str(file))]
+    counted(
+        [*_pip_command(), *arguments],
+        "Fetching Python packages",
+        marks=("Collecting ", "Processing ", "Ignoring "),
+        total=total,
+        then=("Installing collected", "Unpacking them"),
+    )
 
 
 def _pip(*arguments: str) -> None:

@@ -34,6 +34,7 @@ def check(host: str, port: int, data: Path, root: Path) -> list[Problem]:
         *check_venv(),
         *check_engine(engine.look()),
         *check_disk([root, data]),
+        *check_writable(data),
         *check_port(host, port),
     ]
 
@@ -77,9 +78,7 @@ def check_engine(state: engine.State) -> list[Problem]:
 
 def check_disk(places: list[Path]) -> list[Problem]:
     problems: dict[int, Problem] = {}
-    for place in places:
-        while not place.exists():
-            place = place.parent
+    for place in map(_existing, places):
         free = shutil.disk_usage(place).free / 1e9
         if free < MIN_FREE_GB:
             problems[os.stat(place).st_dev] = Problem(
@@ -87,6 +86,20 @@ def check_disk(places: list[Path]) -> list[Problem]:
                 "docker system prune, or make up DATA=/a/larger/disk",
             )
     return list(problems.values())
+
+
+def check_writable(data: Path) -> list[Problem]:
+    place = _existing(data)
+    if os.access(place, os.W_OK | os.X_OK):
+        return []
+    what = f"You may not write to the data folder {data}."
+    return [Problem(what, "make up DATA=$HOME/cronium-data")]
+
+
+def _existing(place: Path) -> Path:
+    while not place.exists():
+        place = place.parent
+    return place
 
 
 def check_port(host: str, port: int) -> list[Problem]:

@@ -29,7 +29,7 @@ def main() -> None:
             "make up runs on Linux; on macOS use the one container with Docker Desktop "
             "(the docker line at the top of README.md)."
         )
-    given = {key: value for key in KEYS if (value := os.environ.get(key))}
+    given = {key: os.environ[key] for key in KEYS if os.environ.get(key)}
     settings = effective(given, read_remembered(), os.environ)
     host, port, data = check_values(settings)
     if running_on(data):
@@ -83,8 +83,8 @@ def remember(given: dict[str, str]) -> None:
     """What was given once holds until something else is given. DATA is kept as an absolute path."""
     before = read_remembered()
     if "DATA" in given:
-        given = given | {"DATA": str(Path(given["DATA"]).expanduser().absolute())}
-    after = before | given
+        given = {**given, "DATA": str(Path(given["DATA"]).expanduser().absolute())}
+    after = {**before, **given}
     if after != before:
         REMEMBERED.write_text("".join(f"{key}={after[key]}\n" for key in KEYS if key in after))
         changed(f"remembered {', '.join(sorted(given))} in {REMEMBERED}")
