@@ -1,6 +1,7 @@
 """Small things about asyncio tasks."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -13,14 +14,16 @@ async def to_the_end(work: Coroutine[Any, Any, T], *, name: str = "finish") -> T
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         raise
 
 
-async def wait_for_event(event: asyncio.Event, timeout: float) -> None:
-    """Return when the event is set, or after `timeout` seconds; clears the event."""
+async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set, or after that many seconds; clears the event."""
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             await event.wait()
     except TimeoutError:
         pass

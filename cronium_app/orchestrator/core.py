@@ -1,0 +1,487 @@
+"""The orchestrator: the one door for every trigger, and the only one that moves runs on.
+
+`run()` owns every task of it. Cancelling `run()` detaches from all running runs.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from agent.jobs import Reason
+from cronium_app.domain import waiting
+from cronium_app.domain.clock import Clock
+from cronium_app.domain.events import EventContent
+from cronium_app.domain.ids import new_id
+from cronium_app.domain.runs import FINAL, LEASE_RENEW_S, RunStatus, Trigger
+from cronium_app.domain.waiting import EngineView, ImageView
+from cronium_app.executors.base import Report
+from cronium_app.executors.container import AgentHub, ConnectedAgent, ContainerExecutor
+from cronium_app.logs.files import Frame, LogStore
+from cronium_app.orchestrator.adoption import LOST, Adoption, Found, Identity, lease_until
+from cronium_app.orchestrator.attempt import Attempts, Supervised
+from cronium_app.orchestrator.bus import Bus, Change
+from cronium_app.orchestrator.jobs import build_job
+from cronium_app.orchestrator.live import LiveRun, LiveRuns
+from cronium_app.orchestrator.progress import ProgressWriter
+from cronium_app.orchestrator.tasks import wait_for_event
+from cronium_app.store import runs
+from cronium_app.store.database import Database
+from cronium_app.store.tables import Attempt, Run
+
+log = structlog.get_logger(__name__)
+
+GUARD_S = 5.0  # the queue is looked at this often even if nobody wakes us
+CLAIMS_AT_ONCE = 8  # in one transaction
+BUILTIN = "local"
+CONTENTS_KEPT = 200
+LoopStep = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitRun:
+    """A wish for a run. `inputs` is JSON text."""
+
+    event_id: UUID
+    owner_id: UUID
+    event_name: str
+    revision: int
+    content: EventContent
+    trigger: Trigger
+    triggered_by: UUID | None = None
+    triggered_by_name: str = ""
+    inputs: str = "{}"
+    hidden: bool = False
+    schedule_id: UUID | None = None
+    fire_time: datetime | None = None
+    priority: int = 0
+
+
+class Orchestrator:
+    def __init__(
+        self,
+        *,
+        db: Database,
+        clock: Clock,
+        logs: LogStore,
+        bus: Bus,
+        hub: AgentHub,
+        identity: Identity,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._logs = logs
+        self._bus = bus
+        self._hub = hub
+        self._identity = identity
+        self._executor = ContainerExecutor(hub, logs)
+        self._live = LiveRuns(logs, bus)
+        self._progress = ProgressWriter(db)
+        self._adoption = Adoption(db, clock, identity)
+        self._attempts = Attempts(
+            db=db,
+            clock=clock,
+            logs=logs,
+            bus=bus,
+            live=self._live,
+            progress=self._progress,
+            executor=self._executor,
+            on_over=self._over,
+        )
+        self._supervised: dict[UUID, Supervised] = {}  # by run id
+        self._collecting: set[UUID] = set()  # attempts that only miss a part of their log
+        self._contents: dict[tuple[UUID, int], EventContent] = {}
+        self._ends: dict[UUID, set[asyncio.Future[None]]] = {}
+        self._wake = asyncio.Event()
+        self._claiming = True
+        self._tasks: asyncio.TaskGroup | None = None
+        self._started = asyncio.Event()
+        self._adopting = asyncio.Lock()
+        hub.listener = self
+
+    async def run(self) -> None:
+        """Endless. Cancelling it detaches: running jobs go on and are adopted at the next start."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                self._started.set()
+                tasks.create_task(self._forever(self._claim_when_woken), name="claims")
+                tasks.create_task(self._forever(self._keep_leases), name="leases")
+                tasks.create_task(self._live.publish(), name="live")
+                tasks.create_task(self._progress.run(), name="progress")
+        finally:
+            self._tasks = None
+
+    # --- the door ---
+
+    async def submit(self, session: AsyncSession, wish: SubmitRun) -> Run | None:
+        """Queue a run inside the caller's write transaction; call `submitted` after the commit.
+
+        None: this fire of this schedule has its run already.
+        """
+        run = self._row(wish)
+        return run if await runs.insert(session, run) else None
+
+    async def skip(self, session: AsyncSession, wish: SubmitRun, why: str) -> Run | None:
+        """A fire that becomes no run: a row all the same, born cancelled, without attempt."""
+        run = self._row(wish)
+        run.status, run.reason = RunStatus.CANCELLED.value, Reason.SKIPPED.value
+        run.reason_text, run.finished_at = why, run.created_at
+        return run if await runs.insert(session, run) else None
+
+    def _row(self, wish: SubmitRun) -> Run:
+        now = self._clock.now()
+        return Run(
+            id=new_id(),
+            event_id=wish.event_id,
+            owner_id=wish.owner_id,
+            revision=wish.revision,
+            status=RunStatus.QUEUED.value,
+            place=waiting.place_of(wish.content.target),
+            image=wish.content.resolved_image(),
+            trigger=wish.trigger.value,
+            triggered_by=wish.triggered_by,
+            triggered_by_name=wish.triggered_by_name,
+            hidden=wish.hidden,
+            schedule_id=wish.schedule_id,
+            fire_time=wish.fire_time,
+            priority=wish.priority,
+            created_at=now,
+            available_at=now,
+            event_name=wish.event_name,
+            search_text=_search_text(wish),
+            inputs=wish.inputs,
+        )
+
+    def submitted(self, run: Run) -> None:
+        """After the commit: start it if there is room, tell whoever shows it."""
+        self._bus.publish(Change(noun="run", id=run.id, owner_id=run.owner_id))
+        self.wake()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def stop_claiming(self) -> None:
+        """The process is about to end: what is queued stays queued."""
+        self._claiming = False
+
+    async def cancel(self, run_id: UUID, by: str) -> bool:
+        """Queued: cancelled at once. Running: asked to stop. False if it is over already."""
+        now = self._clock.now()
+        async with self._db.write() as session:
+            text = f"Cancelled by {by} before it started." if by else "Cancelled before it started."
+            cancelled = await runs.cancel_queued(session, run_id, by=by, reason_text=text, now=now)
+            stopping = not cancelled and await runs.request_stop(session, run_id, by=by, now=now)
+            run = await runs.get(session, run_id)
+        if run is None or not (cancelled or stopping):
+            return False
+        if cancelled:
+            self._note_end(run_id)
+        elif work := self._supervised.get(run_id):
+            work.stop_wanted.set()
+        self._bus.publish(Change(noun="run", id=run_id, owner_id=run.owner_id))
+        return True
+
+    # --- what others ask ---
+
+    @property
+    def running_count(self) -> int:
+        """Runs in our hands whose job is not over."""
+        return sum(not work.over for work in self._supervised.values())
+
+    def live(self, run_id: UUID) -> LiveRun | None:
+        return self._live.get(run_id)
+
+    def engine_state(self) -> EngineView:
+        agent = self._builtin_agent()
+        if agent is None:
+            return EngineView()
+        return EngineView(
+            state=agent.engine,
+            detail=agent.engine_detail,
+            slots=agent.slots,
+            free_slots=self._free_slots(agent),
+            images=tuple(
+                ImageView(image=i.image, state=i.state, percent=i.percent, text=i.text)
+                for i in agent.images
+            ),
+        )
+
+    def waiting_text(self, run: Run) -> str:
+        """Why a queued run has not started; "" for any other."""
+        if run.status != RunStatus.QUEUED.value:
+            return ""
+        return run.waiting_text or waiting.waiting_text(
+            self.engine_state(),
+            place=run.place,
+            image=run.image,
+            available_at=run.available_at,
+            now=self._clock.now(),
+        )
+
+    async def wait_finished(self, run_id: UUID, timeout: float) -> bool:  # noqa: ASYNC109
+        """True as soon as the run has ended, False after `timeout` seconds."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ends.setdefault(run_id, set()).add(waiter)
+        try:
+            async with self._db.read() as session:
+                if await runs.is_over(session, run_id):
+                    return True
+            async with asyncio.timeout(timeout):
+                await waiter
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            waiters = self._ends.get(run_id, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._ends.pop(run_id, None)
+
+    async def follow(
+        self, run_id: UUID, *, attempt: int | None = None, offset: int = 0
+    ) -> AsyncGenerator[Frame]:
+        """The log of an attempt from `offset`, then live, until it is over and its log whole."""
+        with self._bus.subscribe() as changes:
+            while True:
+                found, over = await self._attempt_now(run_id, attempt)
+                if found is not None:
+                    async for frame in self._logs.follow(found.id, offset):
+                        offset = frame.end
+                        yield frame
+                    # the log may have been closed because the server lets go, or ended for good
+                    found, over = await self._attempt_now(run_id, attempt)
+                if over and (found is None or not self._log_is_open(found)):
+                    return
+                async for change in changes:
+                    if change.noun == "run" and change.id == run_id:
+                        break
+                else:
+                    return
+
+    async def _attempt_now(self, run_id: UUID, number: int | None) -> tuple[Attempt | None, bool]:
+        async with self._db.read() as session:
+            attempt = await runs.attempt_of(session, run_id, number)
+            run_over = await runs.is_over(session, run_id)
+        attempt_over = attempt is not None and RunStatus(attempt.status) in FINAL
+        return attempt, run_over or (number is not None and attempt_over)
+
+    def _log_is_open(self, attempt: Attempt) -> bool:
+        return self._logs.live(attempt.id) is not None
+
+    # --- claiming ---
+
+    async def _claim_when_woken(self) -> None:
+        claimed = await self._claim_for_all() if self._claiming else 0
+        if not claimed:
+            await wait_for_event(self._wake, await self._seconds_to_next())
+
+    async def _seconds_to_next(self) -> float:
+        now = self._clock.now()
+        async with self._db.read() as session:
+            moment = await runs.next_available(session, now)
+        return GUARD_S if moment is None else min(GUARD_S, max(0.0, (moment - now).total_seconds()))
+
+    async def _claim_for_all(self) -> int:
+        self._wake.clear()
+        agents = [agent for agent in self._hub.agents.values() if agent.takes_jobs]
+        return sum([await self._claim_for(agent) for agent in agents])
+
+    async def _claim_for(self, agent: ConnectedAgent) -> int:
+        room = min(self._free_slots(agent), CLAIMS_AT_ONCE)
+        if room <= 0:
+            return 0
+        works: list[Supervised] = []
+        async with self._db.write() as session:
+            while len(works) < room and (work := await self._claim_one(session, agent)):
+                works.append(work)
+        for work in works:
+            self._supervise(work)
+        return len(works)
+
+    async def _claim_one(self, session: AsyncSession, agent: ConnectedAgent) -> Supervised | None:
+        now = self._clock.now()
+        run = await runs.claim(
+            session,
+            owner=self._identity.owner,
+            now=now,
+            lease_until=lease_until(now),
+            places=waiting.places_of_agent(agent.name, builtin=agent.name == BUILTIN),
+            images_in_work={i.image for i in agent.images if i.state in ("building", "pulling")},
+        )
+        if run is None:
+            return None
+        attempt = await runs.start_attempt(
+            session, run, agent_id=agent.id, log_home=self._identity.server_id, now=now
+        )
+        return await self._prepared(session, run, attempt, agent.id, hand_out=True)
+
+    async def _prepared(
+        self, session: AsyncSession, run: Run, attempt: Attempt, agent_id: UUID, *, hand_out: bool
+    ) -> Supervised:
+        content = await self._content(session, run)
+        work = Supervised(
+            run=run, attempt=attempt, agent_id=agent_id, content=content, adopted=not hand_out
+        )
+        if hand_out and content is not None:
+            zone = await runs.timezone_for(session, run)
+            work.job = build_job(run, attempt, content, zone)
+        if run.stop_requested_at is not None:
+            work.stop_wanted.set()
+        return work
+
+    async def _content(self, session: AsyncSession, run: Run) -> EventContent | None:
+        key = (run.event_id, run.revision)
+        if (content := self._contents.get(key)) is None:
+            text = await runs.content_of(session, *key)
+            if text is None:
+                return None
+            try:
+                content = EventContent.model_validate_json(text)
+            except ValidationError:
+                log.exception("revision cannot be read", event=str(key[0]), revision=key[1])
+                return None
+            if len(self._contents) >= CONTENTS_KEPT:
+                self._contents.pop(next(iter(self._contents)))
+            self._contents[key] = content
+        return content
+
+    def _free_slots(self, agent: ConnectedAgent) -> int:
+        busy = sum(w.agent_id == agent.id and not w.over for w in self._supervised.values())
+        return max(0, agent.slots - busy)
+
+    # --- supervising ---
+
+    def _supervise(self, work: Supervised) -> None:
+        if self._tasks is None or work.run.id in self._supervised:
+            return
+        self._supervised[work.run.id] = work
+        work.task = self._tasks.create_task(
+            self._supervise_to_the_end(work), name=f"run {work.run.id}"
+        )
+
+    async def _supervise_to_the_end(self, work: Supervised) -> None:
+        try:
+            await self._attempts.supervise(work)
+        finally:
+            self._supervised.pop(work.run.id, None)
+            self.wake()
+
+    def _over(self, work: Supervised) -> None:
+        """The end is committed: the slot is free, and whoever waits may know."""
+        self._note_end(work.run.id)
+        self.wake()
+        self._bus.publish(Change(noun="engine"))
+
+    def _note_end(self, run_id: UUID) -> None:
+        for waiter in self._ends.get(run_id, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # --- agents, leases, adoption ---
+
+    async def agent_joined(self, agent: ConnectedAgent) -> None:
+        await self._started.wait()
+        await self._adoption.welcome(agent, builtin=agent.name == BUILTIN)
+        await self._take_over()
+        await self._sort_out_the_rest(agent)
+        agent.adopted = True
+        self.agents_changed()
+
+    def agents_changed(self) -> None:
+        self._bus.publish(Change(noun="engine"))
+        self.wake()
+
+    async def _keep_leases(self) -> None:
+        await asyncio.sleep(LEASE_RENEW_S)
+        kept = await self._adoption.renew()
+        for run_id, work in list(self._supervised.items()):
+            if work.over:
+                continue
+            if run_id not in kept:
+                await self._let_go(work)
+            elif kept[run_id]:
+                work.stop_wanted.set()
+        if any(agent.adopted for agent in self._hub.agents.values()):
+            await self._take_over()
+
+    async def _let_go(self, work: Supervised) -> None:
+        """Not ours any more: ended by another server, deleted, or taken over."""
+        async with self._db.read() as session:
+            run = await runs.get(session, work.run.id)
+        if run is not None and run.lease_owner == self._identity.owner:
+            return  # claimed or taken over just now
+        if work.task is not None and not work.over:
+            log.info("supervision lost", run=str(work.run.id))
+            if run is None:
+                self._executor.discard(work.handle)
+            work.task.cancel()
+
+    async def _take_over(self) -> None:
+        async with self._adopting:
+            for found in await self._adoption.take_over(list(self._hub.agents.values())):
+                await self._adopt(found)
+
+    async def _adopt(self, found: Found) -> None:
+        agent_id = found.attempt.agent_id or UUID(int=0)
+        async with self._db.read() as session:
+            work = await self._prepared(
+                session, found.run, found.attempt, agent_id, hand_out=found.restart
+            )
+        connected = agent_id in self._hub.agents
+        builtin_gone = not connected and self._builtin_agent() is not None
+        if found.held or (found.restart and connected):
+            self._supervise(work)
+        elif connected or builtin_gone:
+            await self._attempts.record_lost(work, Report(outcome=LOST, log_whole=False))
+        else:
+            self._supervise(work)  # its agent may come back
+
+    async def _sort_out_the_rest(self, agent: ConnectedAgent) -> None:
+        ours = {work.attempt.id for work in self._supervised.values()} | self._collecting
+        for handle, attempt in await self._adoption.strangers(agent, ours.__contains__):
+            if attempt is None:
+                self._executor.discard(handle)
+            elif attempt.log_complete:
+                self._executor.acknowledge(handle)
+            else:
+                await self._collect(attempt, agent.id)
+
+    async def _collect(self, attempt: Attempt, agent_id: UUID) -> None:
+        async with self._db.read() as session:
+            run = await runs.get(session, attempt.run_id)
+        if run is not None and self._tasks is not None:
+            work = Supervised(
+                run=run, attempt=attempt, agent_id=agent_id, content=None, adopted=True
+            )
+            self._collecting.add(attempt.id)
+            self._tasks.create_task(self._collect_rest(work), name=f"log of run {run.id}")
+
+    async def _collect_rest(self, work: Supervised) -> None:
+        try:
+            await self._attempts.collect_rest(work)
+        finally:
+            self._collecting.discard(work.attempt.id)
+
+    def _builtin_agent(self) -> ConnectedAgent | None:
+        return next((a for a in self._hub.agents.values() if a.name == BUILTIN), None)
+
+    async def _forever(self, step: LoopStep) -> None:
+        """Repeat a step; an error in it is logged and tried again, never the end of the loop."""
+        while True:
+            try:
+                await step()
+            except Exception:
+                log.exception("orchestrator step failed")
+                await asyncio.sleep(1)
+
+
+def _search_text(wish: SubmitRun) -> str:
+    """What the history's text search looks in; the reason is added at the end."""
+    return f"{wish.event_name} {wish.triggered_by_name} {wish.trigger.value}".lower()
