@@ -19,7 +19,7 @@ from cronium_app.domain.events import EventContent
 from cronium_app.domain.misfire import FireDecision
 from cronium_app.domain.runs import Trigger
 from cronium_app.domain.schedules import ScheduleError, ScheduleSpec
-from cronium_app.orchestrator.bus import Bus, Change
+from cronium_app.orchestrator.bus import Bus
 from cronium_app.orchestrator.core import Orchestrator, SubmitRun
 from cronium_app.store import fires, runs
 from cronium_app.store.database import Database
@@ -107,7 +107,7 @@ class Scheduler:
         for run in made:
             self._orchestrator.submitted(run)
         for schedule, _event in found:
-            self._bus.publish(Change(noun="schedule", id=schedule.id, owner_id=schedule.owner_id))
+            self._bus.publish("schedule", schedule.id, schedule.owner_id)
         return len(found)
 
     async def _fire(

@@ -6,6 +6,7 @@ the length of our own log, stopped if that was asked for meanwhile, or known to 
 """
 
 import asyncio
+import contextlib
 import zlib
 from collections import deque
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ log = structlog.get_logger(__name__)
 
 INBOX_BYTES = 8 * 1024 * 1024  # log bytes of one attempt waiting for the disk
 DISK_RETRY_S = 1.0
+NEARLY_WHOLE_BYTES = 1024 * 1024
+NEARLY_WHOLE_S = 0.5
 LOST = "The agent no longer knows this job: it cannot be told how it ended."
 
 
@@ -234,7 +237,7 @@ class ContainerExecutor:
     async def report(self, handle: Handle) -> Report:
         attempt = self._hub.find(handle)
         outcome = await asyncio.shield(attempt.outcome)
-        await attempt.written()
+        await attempt.wait_for_the_rest()
         return Report(outcome=outcome, log_whole=await attempt.is_whole())
 
     async def stop(self, handle: Handle, grace_s: float, why: str) -> None:
@@ -376,9 +379,15 @@ class _Attempt:
         self._drained.clear()
         self._arrived.set()
 
-    async def written(self) -> None:
-        """Wait until what has arrived is in the log."""
+    async def wait_for_the_rest(self) -> None:
+        """The outcome comes before the last bytes. If little is missing, wait for it a moment: the
+        end of the log often says why the script failed, and one commit is enough for both."""
         await self._drained.wait()
+        missing = self.outcome.result().log_length - await self._logs.length(self.handle.attempt_id)
+        if 0 < missing <= NEARLY_WHOLE_BYTES:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(NEARLY_WHOLE_S):
+                    await asyncio.shield(self.whole)
 
     async def _write_log(self) -> None:
         try:

@@ -19,7 +19,7 @@ from cronium_app.domain.events import EventContent
 from cronium_app.domain.outcomes import Circumstances, describe, settle
 from cronium_app.executors.base import Executor, Handle, JobInvalid, NotTaken, Report, Step
 from cronium_app.logs.files import LogStore
-from cronium_app.orchestrator.bus import Bus, Change
+from cronium_app.orchestrator.bus import Bus
 from cronium_app.orchestrator.jobs import limits_of
 from cronium_app.orchestrator.live import LiveRun, LiveRuns
 from cronium_app.orchestrator.progress import ProgressWriter
@@ -128,7 +128,7 @@ class Attempts:
         else:
             await self._executor.start(work.handle, work.job, watcher)
         # its log is open from here on: whoever waits for it may look again
-        self._bus.publish(Change(noun="run", id=work.run.id, owner_id=work.run.owner_id))
+        self._bus.publish("run", work.run.id, work.run.owner_id)
 
     async def _await_report(self, work: Supervised) -> Report:
         """Wait for the end, passing on the wish to stop when it comes."""
@@ -203,7 +203,7 @@ class Attempts:
         if not work.over:
             work.over = True
             self._on_over(work)
-        self._bus.publish(Change(noun="run", id=work.run.id, owner_id=work.run.owner_id))
+        self._bus.publish("run", work.run.id, work.run.owner_id)
 
     async def _release(self, work: Supervised, report: Report) -> None:
         """Recorded: fetch what is missing of the log, then let the executor forget it all."""
@@ -232,7 +232,7 @@ class Attempts:
             whole = report.log_whole or await self._executor.collect(handle)
             await self.complete_log(handle.attempt_id, whole=whole)
             await self._executor.release(handle)
-            self._bus.publish(Change(noun="run", id=work.run.id, owner_id=work.run.owner_id))
+            self._bus.publish("run", work.run.id, work.run.owner_id)
         except Exception:
             log.exception("the rest of a log could not be fetched")
         finally:
@@ -252,7 +252,7 @@ class Attempts:
         if attempt.cleanup_at is not None:
             live.enter(Step(phase=Phase.CLEANUP, time_ms=_ms(attempt.cleanup_at)))
         self._live.add(live)
-        self._bus.publish(Change(noun="run", id=run.id, owner_id=run.owner_id))
+        self._bus.publish("run", run.id, run.owner_id)
 
     def _hide(self, work: Supervised) -> None:
         self._live.remove(work.run.id)
@@ -292,7 +292,7 @@ class _Watch:
             self._progress.note(self._work.attempt.id, **values)
         if changed:
             owner = self._work.run.owner_id
-            self._bus.publish(Change(noun="run", id=run_id, owner_id=owner))
+            self._bus.publish("run", run_id, owner)
         self._live.touch(run_id)
 
     def logged(self) -> None:

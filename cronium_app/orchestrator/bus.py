@@ -6,7 +6,7 @@ A subscriber that is slow gets, for each thing that changed, only the newest cha
 import asyncio
 import contextlib
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 from uuid import UUID
@@ -16,7 +16,7 @@ Noun = Literal["run", "run_live", "event", "schedule", "engine", "account"]
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """`version` is given by the bus and grows with every change this process publishes."""
+    """`version` grows with every change that this process publishes."""
 
     noun: Noun
     id: UUID | None = None  # None: all of them, or there is only one
@@ -57,11 +57,11 @@ class Bus:
         self._subscribers: set[Subscription] = set()
         self._versions = count(1)
 
-    def publish(self, change: Change) -> None:
+    def publish(self, noun: Noun, id: UUID | None = None, owner_id: UUID | None = None) -> None:
         """Tell everybody. To be called after the commit, never before."""
-        numbered = replace(change, version=next(self._versions))
+        change = Change(noun=noun, id=id, owner_id=owner_id, version=next(self._versions))
         for subscriber in self._subscribers:
-            subscriber.put(numbered)
+            subscriber.put(change)
 
     @contextlib.contextmanager
     def subscribe(self) -> Generator[Subscription]:

@@ -26,7 +26,7 @@ from cronium_app.executors.container import AgentHub, ConnectedAgent, ContainerE
 from cronium_app.logs.files import Frame, LogStore
 from cronium_app.orchestrator.adoption import LOST, Adoption, Found, Identity, lease_until
 from cronium_app.orchestrator.attempt import Attempts, Supervised
-from cronium_app.orchestrator.bus import Bus, Change
+from cronium_app.orchestrator.bus import Bus
 from cronium_app.orchestrator.jobs import build_job
 from cronium_app.orchestrator.live import LiveRun, LiveRuns
 from cronium_app.orchestrator.progress import ProgressWriter
@@ -161,7 +161,7 @@ class Orchestrator:
 
     def submitted(self, run: Run) -> None:
         """After the commit: start it if there is room, tell whoever shows it."""
-        self._bus.publish(Change(noun="run", id=run.id, owner_id=run.owner_id))
+        self._bus.publish("run", run.id, run.owner_id)
         self.wake()
 
     def wake(self) -> None:
@@ -185,7 +185,7 @@ class Orchestrator:
             self._note_end(run_id)
         elif work := self._supervised.get(run_id):
             work.stop_wanted.set()
-        self._bus.publish(Change(noun="run", id=run_id, owner_id=run.owner_id))
+        self._bus.publish("run", run_id, run.owner_id)
         return True
 
     # --- what others ask ---
@@ -377,7 +377,7 @@ class Orchestrator:
         """The end is committed: the slot is free, and whoever waits may know."""
         self._note_end(work.run.id)
         self.wake()
-        self._bus.publish(Change(noun="engine"))
+        self._bus.publish("engine")
 
     def _note_end(self, run_id: UUID) -> None:
         for waiter in self._ends.get(run_id, ()):
@@ -395,7 +395,7 @@ class Orchestrator:
         self.agents_changed()
 
     def agents_changed(self) -> None:
-        self._bus.publish(Change(noun="engine"))
+        self._bus.publish("engine")
         self.wake()
 
     async def _keep_leases(self) -> None:

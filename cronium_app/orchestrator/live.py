@@ -9,7 +9,7 @@ from uuid import UUID
 from agent.jobs import Phase
 from cronium_app.executors.base import Step
 from cronium_app.logs.files import LogStore
-from cronium_app.orchestrator.bus import Bus, Change
+from cronium_app.orchestrator.bus import Bus
 
 INTERVAL_S = 0.25
 
@@ -85,7 +85,7 @@ class LiveRuns:
             self._wake.clear()
             for run_id in self._changed:
                 if run := self._runs.get(run_id):
-                    self._bus.publish(Change(noun="run_live", id=run_id, owner_id=run.owner_id))
+                    self._bus.publish("run_live", run_id, run.owner_id)
             self._changed.clear()
             await asyncio.sleep(INTERVAL_S)
 
