@@ -184,7 +184,8 @@ class RunRow(View):
 class RunView(View):
     """`triggered_by` is a name as it was then. `next_step`: what to do about a failure, or "".
     `usual_s`: the median of the event's last 20 successes, None while there is none.
-    `duration_s` runs from start to end; the three phases have durations of their own.
+    `outputs` is an object unless the script made another JSON value its result. `duration_s` runs
+    from start to end; the three phases have durations of their own.
     """
 
     id: str
@@ -207,7 +208,7 @@ class RunView(View):
     schedule_id: str | None
     fire_time: Time | None
     inputs: dict[str, Any]
-    outputs: dict[str, Any]
+    outputs: Any
     conditions: dict[str, Any]
     stop_requested_at: Time | None
     waiting_text: str

@@ -97,12 +97,17 @@ async def count(session: AsyncSession, owner_id: UUID) -> int:
     return (await session.exec(query)).one()
 
 
-async def attempts_of(session: AsyncSession, event_id: UUID) -> Sequence[UUID]:
-    """Ids of all attempts, whose logs go with the event."""
-    query = (
-        select(Attempt.id).join(Run, col(Run.id) == Attempt.run_id).where(Run.event_id == event_id)
-    )
-    return (await session.exec(query)).all()
+async def remove_some_runs(
+    session: AsyncSession, event_id: UUID, limit: int
+) -> Sequence[UUID] | None:
+    """Delete some of its runs; answers their attempts, whose logs go too. None: no run is left."""
+    runs = (await session.exec(select(Run.id).where(Run.event_id == event_id).limit(limit))).all()
+    if not runs:
+        return None
+    attempts = await session.exec(select(Attempt.id).where(col(Attempt.run_id).in_(runs)))
+    gone = attempts.all()
+    await session.exec(delete(Run).where(col(Run.id).in_(runs)))
+    return gone
 
 
 async def weight(session: AsyncSession, event_id: UUID) -> tuple[int, int, int]:

@@ -4,14 +4,14 @@ Saved revisions count 1, 2, 3 ... without gaps; drafts count from `DRAFT_FROM`, 
 leaves no holes in the history that people see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from cronium_app.store.tables import Revision, User
+from cronium_app.store.tables import Event, Revision, User
 
 DRAFT_FROM = 1_000_000
 
@@ -53,3 +53,17 @@ async def saved(session: AsyncSession, event_id: UUID) -> Sequence[tuple[Revisio
 async def author(session: AsyncSession, revision: Revision) -> str:
     query = select(User.email).where(User.id == revision.created_by)
     return (await session.exec(query)).first() or ""
+
+
+async def heads(session: AsyncSession, event_ids: Collection[UUID]) -> dict[UUID, tuple[str, str]]:
+    """Runtime and image of each event's saved revision, without reading the scripts."""
+    query = (
+        select(Revision.event_id, Revision.runtime, Revision.image)
+        .join(
+            Event,
+            (col(Event.id) == Revision.event_id) & (col(Event.revision) == Revision.number),
+        )
+        .where(col(Event.id).in_(event_ids))
+    )
+    rows = (await session.exec(query)).all()
+    return {event_id: (runtime, image) for event_id, runtime, image in rows}
