@@ -12,7 +12,6 @@ config = rx.Config(
     # (`app.sio.eio.cors_allowed_origins = None`). An empty list would mean "no check".
     cors_allowed_origins=["https://none.invalid"],
     state_manager_mode=rx.constants.StateManagerMode.MEMORY,
-    state_auto_setters=False,
     default_color_mode="system",
     frontend_compression_formats=["gzip"],
     # No RadixThemesPlugin: the look is our own CSS, which is a tenth of the size.

@@ -27,9 +27,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "scripts" / "client-lock"
 UI_MODULE = "cronium_app.ui.client"
-# What the bundle is made of. Server code is not in it, so changing that builds nothing anew.
+# What the bundle is made of: the pages, and what their view models are made of.
 SOURCES = ("rxconfig.py", "scripts/build_client.py", "scripts/client-lock", "assets")
-UI_SOURCES = "cronium_app/ui"
+PYTHON_SOURCES = ("cronium_app/ui", "cronium_app/actions", "cronium_app/domain", "agent/jobs.py")
 
 
 Say = Callable[[str], None]
@@ -164,6 +164,7 @@ def _environment(web: Path, stage: Path) -> dict[str, str]:
         "NPM_CONFIG_FUND": "false",
         "NPM_CONFIG_UPDATE_NOTIFIER": "false",
         # The lock then names versions and checksums but no host.
+        "NPM_CONFIG_SAVE_EXACT": "true",
         "NPM_CONFIG_OMIT_LOCKFILE_REGISTRY_RESOLVED": "true",
         "CI": "1",
         "NO_COLOR": "1",
@@ -304,10 +305,16 @@ def _shown(path: Path) -> str:
 
 def _source_files() -> Iterator[Path]:
     for name in SOURCES:
-        path = ROOT / name
-        found = [path] if path.is_file() else path.rglob("*")
-        yield from sorted(f for f in found if f.is_file() and "external" not in f.parts)
-    yield from sorted((ROOT / UI_SOURCES).rglob("*.py"))
+        yield from _files(ROOT / name, "*")
+    for name in PYTHON_SOURCES:
+        yield from _files(ROOT / name, "*.py")
+    if _ui_module() != UI_MODULE:
+        yield from _files(ROOT / f"{_ui_module().replace('.', '/')}.py", "*.py")
+
+
+def _files(path: Path, pattern: str) -> list[Path]:
+    found = [path] if path.is_file() else path.rglob(pattern)
+    return sorted(f for f in found if f.is_file())
 
 
 @contextlib.contextmanager

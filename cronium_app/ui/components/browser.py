@@ -7,11 +7,12 @@ from typing import Any
 
 import reflex as rx
 from reflex.event import no_args_event_spec, passthrough_event_spec
+from reflex_components_core.el.elements.base import BaseHTML
 
 LIBRARY = "$/public/js/ui.jsx"
 
 
-class RouterLink(rx.Component):
+class RouterLink(BaseHTML):
     """React Router's link: it changes the address and the page without a load."""
 
     library = "react-router"
@@ -73,7 +74,7 @@ class Ticks(rx.Component):
     slots: rx.Var[int]
 
 
-class TextInput(rx.Component):
+class TextInput(BaseHTML):
     """A text field whose text belongs to the browser and is told to Python in pauses."""
 
     library = LIBRARY
@@ -84,6 +85,18 @@ class TextInput(rx.Component):
     wait: rx.Var[int]
     rows: rx.Var[int]
     hotkey: rx.Var[str]
+    placeholder: rx.Var[str]
+    name: rx.Var[str]
+    disabled: rx.Var[bool]
+    read_only: rx.Var[bool]
+    required: rx.Var[bool]
+    auto_complete: rx.Var[str]
+    auto_focus: rx.Var[bool]
+    input_mode: rx.Var[str]
+    max_length: rx.Var[int]
+    min: rx.Var[str]
+    max: rx.Var[str]
+    step: rx.Var[str]
     on_change: rx.EventHandler[passthrough_event_spec(str)]
     on_enter: rx.EventHandler[passthrough_event_spec(str)]
 
@@ -186,10 +199,3 @@ class SignOut(rx.Component):
     tag = "SignOut"
 
     action: rx.Var[str]
-
-
-class LineAnchor(rx.Component):
-    """Scrolls to and marks what the address' fragment names."""
-
-    library = LIBRARY
-    tag = "LineAnchor"

@@ -1,0 +1,524 @@
+// The log of a run. Bytes come over their own socket into a LogModel (log_model.js); React only
+// draws the lines in view. Python side: cronium_app/ui/components/log.py.
+import { memo, useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react";
+import { Link } from "react-router";
+import { Virtualizer } from "virtua";
+import { LogModel, WINDOW, markHits, parseAnchor, parseFrame, searchLines, sourceLines, toSpans } from "./log_model.js";
+import { clock, fullTime } from "./time.js";
+import { copyText, useSlash } from "./ui.jsx";
+
+const ROW = 20;
+const EARLIER = 4 * 1024 * 1024;
+const number = new Intl.NumberFormat("en");
+const remembered = (key, fallback) => (localStorage.getItem(`cronium.log.${key}`) ?? fallback) === "yes";
+
+export function size(bytes) {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 999_500) return `${(bytes / 1000).toFixed(bytes < 9_950 ? 1 : 0)} kB`;
+  return `${(bytes / 1e6).toFixed(bytes < 9.95e6 ? 1 : 0)} MB`;
+}
+
+const address = (path, query) => {
+  const url = new URL(path, location.href);
+  for (const [key, value] of Object.entries(query)) if (value || value === 0) url.searchParams.set(key, value);
+  return url;
+};
+
+// --- the connection -----------------------------------------------------------------------------
+
+/**
+ * Follows a log into `model` and says what changes: state is "connecting", "open", "lost" (tries
+ * again), "ended" or "refused". Resumes at the first byte that is missing.
+ */
+function follow(model, socketPath, attempt, tell) {
+  let socket;
+  let timer;
+  let delay = 250;
+  let over = false;
+
+  const open = () => {
+    const url = address(socketPath, { from: model.next, attempt });
+    url.protocol = url.protocol.replace("http", "ws");
+    socket = new WebSocket(url);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => tell("open");
+    socket.onmessage = ({ data }) => {
+      if (typeof data === "string") return last(data);
+      const frame = parseFrame(data);
+      if (!frame) return undefined;
+      delay = 250;
+      if (model.push(frame.offset, frame.time, frame.stream, frame.bytes) === "gap") socket.close();
+      else tell("data");
+      return undefined;
+    };
+    socket.onclose = ({ code }) => {
+      if (over) return;
+      // The server says who may read: asking again changes nothing.
+      if (code === 4401 || code === 4403 || code === 4404 || code === 1008) {
+        over = true;
+        tell("refused");
+        return;
+      }
+      tell("lost");
+      timer = setTimeout(open, delay);
+      delay = Math.min(delay * 2, 5000);
+    };
+  };
+  const last = (text) => {
+    let end;
+    try {
+      end = JSON.parse(text).end;
+    } catch {
+      return;
+    }
+    if (!end) return;
+    // An end that speaks of more bytes than we have came too early: fetch the rest.
+    if (typeof end.length === "number" && end.length > model.next) {
+      socket.close();
+      return;
+    }
+    over = true;
+    model.finish();
+    tell("ended", JSON.stringify(end));
+    socket.close();
+  };
+  const wake = () => {
+    if (over || document.hidden || !timer || socket.readyState !== WebSocket.CLOSED) return;
+    clearTimeout(timer);
+    delay = 250;
+    open();
+  };
+  addEventListener("online", wake);
+  document.addEventListener("visibilitychange", wake);
+  open();
+  return () => {
+    over = true;
+    clearTimeout(timer);
+    removeEventListener("online", wake);
+    document.removeEventListener("visibilitychange", wake);
+    socket.close();
+  };
+}
+
+/** The bytes [from, to) as a model of their own, or null if the connection broke. */
+function fetchPiece(socketPath, attempt, from, to) {
+  return new Promise((resolve) => {
+    const piece = new LogModel({ from, window: Infinity });
+    const url = address(socketPath, { from, attempt });
+    url.protocol = url.protocol.replace("http", "ws");
+    const socket = new WebSocket(url);
+    socket.binaryType = "arraybuffer";
+    const done = (value) => {
+      socket.onclose = null;
+      socket.close();
+      resolve(value);
+    };
+    socket.onmessage = ({ data }) => {
+      if (typeof data === "string") return done(null);
+      const frame = parseFrame(data);
+      if (!frame) return undefined;
+      const bytes = frame.bytes.subarray(0, Math.max(0, to - frame.offset));
+      if (piece.push(frame.offset, frame.time, frame.stream, bytes) === "gap") return done(null);
+      return piece.next >= to ? done(piece) : undefined;
+    };
+    socket.onclose = () => done(null);
+  });
+}
+
+/** How long the log is by now. The body is not read. */
+async function lengthOf(raw, attempt) {
+  const stop = new AbortController();
+  try {
+    const answer = await fetch(address(raw, { offset: 0, attempt }), { signal: stop.signal, credentials: "same-origin" });
+    return answer.ok ? Number(answer.headers.get("X-Log-Length") ?? 0) : 0;
+  } catch {
+    return 0;
+  } finally {
+    stop.abort();
+  }
+}
+
+// --- one line -----------------------------------------------------------------------------------
+
+function lookOf({ b, d, i, u, s, r, fg, bg }) {
+  const names = [b && "ansi-b", d && "ansi-d", i && "ansi-i", u && "ansi-u", s && "ansi-s"].filter(Boolean).join(" ");
+  const front = r ? (bg ?? "var(--code)") : fg;
+  const back = r ? (fg ?? "var(--ink)") : bg;
+  const style = front || back ? { color: front, backgroundColor: back } : undefined;
+  return { className: names || undefined, style };
+}
+
+/** Spans with the "line 12"s of a traceback as spans of their own. */
+function withSources(spans) {
+  const whole = spans.map((span) => span.text).join("");
+  const marks = sourceLines(whole);
+  if (!marks.length) return spans;
+  const cut = [];
+  let start = 0;
+  for (const span of spans) {
+    let at = 0;
+    for (const mark of marks) {
+      const a = Math.max(mark.start - start, at);
+      const b = Math.min(mark.end - start, span.text.length);
+      if (b <= a || span.href) continue;
+      if (a > at) cut.push({ ...span, text: span.text.slice(at, a) });
+      cut.push({ ...span, text: span.text.slice(a, b), line: mark.line });
+      at = b;
+    }
+    if (at < span.text.length) cut.push({ ...span, text: span.text.slice(at) });
+    start += span.text.length;
+  }
+  return cut;
+}
+
+function Part({ span, current, scriptHref }) {
+  const look = lookOf(span.style);
+  let inside = span.text;
+  if (span.hit) inside = <mark data-now={current ? "yes" : undefined}>{inside}</mark>;
+  if (span.href) return <a {...look} href={span.href} target="_blank" rel="noopener noreferrer nofollow">{inside}</a>;
+  if (span.line) return <Link {...look} to={`${scriptHref}#L${span.line}`}>{inside}</Link>;
+  if (span.esc) return <span className="log-esc">{inside}</span>;
+  return look.className || look.style ? <span {...look}>{inside}</span> : inside;
+}
+
+const Line = memo(function Line({ line, rev, words, current, picked, times, numbers, scriptHref }) {
+  void rev; // a line that is still being written is the same object with another revision
+  let spans = toSpans(line.text, line.style);
+  if (scriptHref) spans = withSources(spans);
+  if (words) spans = markHits(spans, words);
+  return (
+    <div className="log-line" data-stream={line.s} data-picked={picked ? "yes" : undefined} data-continued={line.cont ? "yes" : undefined} data-id={line.id}>
+      <span className="log-number" data-n={line.cont ? "" : numbers ? line.n : "·"} />
+      {times ? <span className="log-time" data-t={clock(line.t, "", true)} title={fullTime(line.t)} /> : null}
+      <span className="log-text">
+        {spans.length ? spans.map((span, i) => <Part key={i} span={span} current={current} scriptHref={scriptHref} />) : "\u200b"}
+      </span>
+    </div>
+  );
+});
+
+// --- the pane -----------------------------------------------------------------------------------
+
+function useChoice(key, fallback) {
+  const [on, setOn] = useState(() => remembered(key, fallback));
+  const flip = () => {
+    localStorage.setItem(`cronium.log.${key}`, on ? "no" : "yes");
+    setOn(!on);
+  };
+  return [on, flip];
+}
+
+function useLog(socket, raw, attempt, onEnd) {
+  const [, redraw] = useReducer((n) => n + 1, 0);
+  const [state, setState] = useState("connecting");
+  const model = useRef(null);
+  const ended = useRef(onEnd);
+  ended.current = onEnd;
+  if (!model.current) model.current = new LogModel();
+
+  useEffect(() => {
+    let frame;
+    let stop;
+    let jumped = false;
+    let gone = false;
+    const anchor = parseAnchor(location.hash);
+    const from = anchor?.kind === "B" ? Math.max(0, anchor.from - EARLIER / 8) : 0;
+    const draw = () => {
+      frame ??= requestAnimationFrame(() => {
+        frame = undefined;
+        redraw();
+      });
+    };
+    const start = (offset) => {
+      const own = (model.current = new LogModel({ from: offset }));
+      stop = follow(own, socket, attempt, (what, detail) => {
+        if (what !== "data") setState(what);
+        if (what === "ended") ended.current?.(detail);
+        draw();
+        // A log far larger than the window: its end matters more than the hours on the way there.
+        if (what === "data" && !jumped && own.next - own.first > WINDOW / 4 && own.next - offset > WINDOW / 4) {
+          jumped = true;
+          lengthOf(raw, attempt).then((length) => {
+            if (gone || length - own.next < WINDOW / 2) return;
+            stop();
+            start(length - WINDOW / 4);
+          });
+        }
+      });
+    };
+    setState("connecting");
+    start(from);
+    return () => {
+      gone = true;
+      cancelAnimationFrame(frame);
+      stop();
+    };
+  }, [socket, raw, attempt]);
+  return [model, state, redraw];
+}
+
+export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = "Waiting for output", scriptHref = "", onEnd }) {
+  const [model, state, redraw] = useLog(socket, raw, attempt, onEnd);
+  const lines = model.current.lines;
+  const box = useRef(null);
+  const list = useRef(null);
+  const find = useRef(null);
+  const stick = useRef(!parseAnchor(location.hash));
+  const lastTop = useRef(0);
+  const [following, setFollowing] = useState(stick.current);
+  const [times, flipTimes] = useChoice("times", "no");
+  const [wrap, flipWrap] = useChoice("wrap", "yes");
+  const [words, setWords] = useState("");
+  const [hit, setHit] = useState(0);
+  const [picked, setPicked] = useState(() => (compact ? null : parseAnchor(location.hash)));
+  const [shift, setShift] = useState(false);
+  const [loading, setLoading] = useState(false);
+  const hits = useHits(model, words, state, redraw);
+  useSlash(find, !compact);
+
+  const setStick = useCallback((on) => {
+    stick.current = on;
+    setFollowing(on);
+  }, []);
+  const toEnd = useCallback(() => {
+    if (model.current.lines.length) list.current?.scrollToIndex(model.current.lines.length - 1, { align: "end" });
+  }, [model]);
+
+  // Stay at the end while following; rows that wrap get their height only after they are drawn.
+  useEffect(() => {
+    if (stick.current) toEnd();
+  });
+  const onScroll = () => {
+    const { scrollTop, scrollHeight, clientHeight } = box.current;
+    const atEnd = scrollHeight - scrollTop - clientHeight < 24;
+    if (atEnd !== stick.current && (atEnd || scrollTop < lastTop.current - 1)) setStick(atEnd);
+    lastTop.current = scrollTop;
+  };
+
+  // The line that the address names, once it is there.
+  const arrived = useRef(false);
+  useEffect(() => {
+    if (!picked || arrived.current) return;
+    const at = picked.kind === "L" ? model.current.indexOfNumber(picked.from) : model.current.indexOfOffset(picked.from);
+    if (at < 0) return;
+    arrived.current = true;
+    list.current?.scrollToIndex(at, { align: "center" });
+  });
+
+  const goTo = (next) => {
+    if (!hits.length) return;
+    const at = (next + hits.length) % hits.length;
+    setHit(at);
+    setStick(false);
+    list.current?.scrollToIndex(Math.max(0, model.current.indexOfId(hits[at])), { align: "center" });
+  };
+  const search = (text) => {
+    setWords(text);
+    setHit(0);
+  };
+  // The first answer to new words is shown without asking for it.
+  const shownFor = useRef("");
+  useEffect(() => {
+    if (words && hits.length && shownFor.current !== words) {
+      shownFor.current = words;
+      goTo(0);
+    }
+    if (!words) shownFor.current = "";
+  });
+
+  const pick = (event) => {
+    const row = event.target.closest?.(".log-number")?.parentElement;
+    const line = row && lines[model.current.indexOfId(Number(row.dataset.id))];
+    if (!line || compact) return;
+    const kind = model.current.numbered ? "L" : "B";
+    const here = kind === "L" ? line.n : line.at;
+    const range = event.shiftKey && picked?.kind === kind ? [picked.from, here] : [here, here];
+    const next = { kind, from: Math.min(...range), to: Math.max(...range) };
+    arrived.current = true;
+    setPicked(next);
+    setStick(false);
+    const hash = `#${kind}${next.from}${next.to > next.from ? `-${kind}${next.to}` : ""}`;
+    history.replaceState(history.state, "", location.pathname + location.search + hash);
+  };
+  const isPicked = (line) => {
+    if (!picked) return false;
+    const here = picked.kind === "L" ? line.n : line.at;
+    return here >= picked.from && here <= picked.to;
+  };
+  const copyPicked = async () => {
+    const chosen = lines.filter(isPicked);
+    await copyText(chosen.map((line, i) => (i && !line.cont ? "\n" : "") + toSpans(line.text).map((s) => s.text).join("")).join(""));
+  };
+
+  const earlier = async () => {
+    setLoading(true);
+    const own = model.current;
+    const piece = await fetchPiece(socket, attempt, Math.max(0, own.first - EARLIER), own.first);
+    setLoading(false);
+    if (!piece || model.current !== own) return;
+    setStick(false);
+    setShift(true);
+    own.prepend(piece);
+    redraw();
+    requestAnimationFrame(() => setShift(false));
+  };
+
+  const keys = (event) => {
+    if (event.key === "End") {
+      event.preventDefault();
+      setStick(true);
+      toEnd();
+    } else if (event.key === "Home") setStick(false);
+  };
+  const ended = state === "ended";
+  const last = lines.at(-1);
+  const numbered = model.current.numbered;
+  const gutter = `${Math.max(3, String(last?.n ?? 0).length) * 7.6 + 26}px`;
+  const current = hits.length ? hits[Math.min(hit, hits.length - 1)] : undefined;
+  return (
+    <div className="log" data-wrap={wrap ? "yes" : undefined} data-times={times ? "yes" : undefined} data-compact={compact ? "yes" : undefined}
+      data-state={state} style={{ "--gutter": gutter }}>
+      {compact ? null : (
+        <div className="log-bar" role="toolbar" aria-label="Log">
+          <span className="search">
+            <input ref={find} className="input" type="search" placeholder="Search in log" aria-label="Search in log" value={words} spellCheck={false} autoComplete="off"
+              onChange={(event) => search(event.target.value)}
+              onKeyDown={(event) => {
+                if (event.key === "Enter") goTo(hit + (event.shiftKey ? -1 : 1));
+                else if (event.key === "Escape") {
+                  event.stopPropagation();
+                  if (words) search("");
+                  else box.current.focus();
+                }
+              }} />
+            {words ? null : <kbd className="kbd" aria-hidden="true">/</kbd>}
+          </span>
+          {words ? (
+            <>
+              <span className="log-hits" role="status">{hits.length ? `${number.format(Math.min(hit, hits.length - 1) + 1)} of ${number.format(hits.length)}` : "none"}</span>
+              <Tool label="Previous hit" sign="m4 9.5 4-4 4 4" onClick={() => goTo(hit - 1)} />
+              <Tool label="Next hit" sign="m4 6.5 4 4 4-4" onClick={() => goTo(hit + 1)} />
+            </>
+          ) : null}
+          {picked && lines.some(isPicked) ? (
+            <Tool text={picked.to > picked.from ? "Copy lines" : "Copy line"} sign="M5.5 5.5h7.5V13H5.5zM10.5 5.5V3H3v7.5h2.5" onClick={copyPicked} />
+          ) : null}
+          <Tool text="Timestamps" sign="M8 14A6 6 0 1 0 8 2a6 6 0 0 0 0 12M8 4.8V8l2.2 1.6" pressed={times} onClick={flipTimes} />
+          <Tool text="Wrap" sign="M2.5 4h11M2.5 8h8.5a2.2 2.2 0 0 1 0 4.4H8.5m1.6-1.6-1.6 1.6 1.6 1.6M2.5 12h3" pressed={wrap} onClick={flipWrap} />
+          <a className="btn btn-default btn-sm" href={address(raw, { attempt }).pathname + address(raw, { attempt }).search} download title="Download the raw log">
+            <Drawing path="M8 2.5v7m-3-2.8 3 3 3-3M3 13h10" /> <span>Download</span>
+          </a>
+        </div>
+      )}
+      <div className="log-view">
+        {/* Silent for screen readers: thousands of lines would be read aloud. The foot speaks. */}
+        <div className="log-scroll" ref={box} role="log" aria-live="off" aria-label="Log" tabIndex={0} onScroll={onScroll} onKeyDown={keys} onClick={pick}>
+          <Virtualizer ref={list} data={lines} itemSize={ROW} shift={shift} scrollRef={box} bufferSize={400}>
+            {(line) => (
+              <Line key={line.id} line={line} rev={line.rev} words={words} current={line.id === current} picked={isPicked(line)} times={times} numbers={numbered}
+                scriptHref={scriptHref} />
+            )}
+          </Virtualizer>
+        </div>
+        {lines.length ? null : <Empty state={state} running={running} waiting={waiting} />}
+        {model.current.first > 0 && lines.length ? (
+          <button type="button" className="btn btn-default btn-sm log-earlier" data-pending={loading ? "yes" : undefined} disabled={loading} onClick={earlier}>
+            Load earlier
+          </button>
+        ) : null}
+        {!following && lines.length ? (
+          <button type="button" className="btn btn-default btn-sm log-jump" onClick={() => { setStick(true); toEnd(); }}>
+            <Drawing path="M8 2.5v9m-3.5-3.5L8 11.5 11.5 8" /> {ended ? "To the end" : "Follow"}
+          </button>
+        ) : null}
+      </div>
+      <Foot model={model.current} state={state} following={following} running={running} />
+    </div>
+  );
+}
+
+function Drawing({ path }) {
+  return <svg className="icon" viewBox="0 0 16 16" width="14" height="14" aria-hidden="true"><path d={path} /></svg>;
+}
+
+function Tool({ text, label, sign, pressed, onClick }) {
+  return (
+    <button type="button" className={`btn btn-default btn-sm ${text ? "" : "btn-icon"}`} aria-pressed={pressed} aria-label={label ?? text} title={label ?? text} onClick={onClick}>
+      <Drawing path={sign} />
+      {text ? <span>{text}</span> : null}
+    </button>
+  );
+}
+
+function Empty({ state, running, waiting }) {
+  let text = waiting;
+  if (state === "ended" || (!running && state === "open")) text = "This run printed nothing.";
+  else if (state === "refused") text = "This log cannot be read: it is gone, or the session has ended.";
+  else if (state === "connecting" && !running) text = "";
+  return <div className="log-empty">{text}</div>;
+}
+
+function Foot({ model, state, following, running }) {
+  const lines = `${number.format(model.count)} ${model.count === 1 ? "line" : "lines"}`;
+  const amount = `${model.numbered ? `${lines} · ` : "the last part of "}${size(model.next)}`;
+  const live = state === "open" && running;
+  let pill = null;
+  if (state === "lost") pill = <span className="pill" data-tone="warn"><i /><span>Connection lost, reconnecting…</span></span>;
+  else if (live && following) pill = <span className="pill live" data-tone="info"><i /><span>following</span></span>;
+  else if (live) pill = <span className="pill" data-tone="none"><i /><span>live, not following</span></span>;
+  const [spoken, setSpoken] = useState("");
+  const now = useRef("");
+  now.current = state === "ended" ? `Log complete, ${lines}` : state === "lost" ? "Connection lost, reconnecting" : model.count ? lines : "";
+  useEffect(() => {
+    setSpoken(now.current);
+    if (!live) return undefined;
+    const timer = setInterval(() => setSpoken(now.current), 15_000);
+    return () => clearInterval(timer);
+  }, [live, state]);
+  return (
+    <div className="log-foot">
+      {pill}
+      <span>{amount}</span>
+      <span className="visually-hidden" role="status">{spoken}</span>
+    </div>
+  );
+}
+
+/** Searches what is loaded, in slices, and only the new lines while the log grows. */
+function useHits(model, words, state, redraw) {
+  const found = useRef({ words: "", model: null, ids: [], next: 0, first: 0 });
+  const wanted = words.trim() ? words : "";
+  useEffect(() => {
+    const job = found.current;
+    const own = model.current;
+    const first = own.lines[0]?.id ?? 0;
+    if (job.words !== wanted || job.model !== own || first < job.first) {
+      found.current = { words: wanted, model: own, ids: [], next: first, first };
+      if (!wanted) {
+        if (job.words) redraw();
+        return undefined;
+      }
+    }
+    if (!wanted) return undefined;
+    let timer;
+    const step = () => {
+      const now = found.current;
+      const { lines } = own;
+      if (!lines.length) return;
+      const start = Math.max(0, now.next - lines[0].id);
+      const end = Math.min(lines.length, start + 20_000);
+      // The last line may still be growing: it is looked at again next time.
+      const fresh = searchLines(lines, wanted, start, end);
+      const last = lines.at(-1).id;
+      const kept = now.ids.filter((id) => id >= lines[0].id && id < lines[0].id + start);
+      const changed = fresh.length > 0 || kept.length !== now.ids.length;
+      now.ids = kept.concat(fresh);
+      now.next = end === lines.length ? last : lines[end - 1].id + 1;
+      if (changed) redraw();
+      if (end < lines.length) timer = setTimeout(step);
+    };
+    timer = setTimeout(step, 60);
+    return () => clearTimeout(timer);
+  }, [wanted, model.current, model.current.next, model.current.lines.length, state]);
+  return useMemo(() => found.current.ids, [found.current.ids]);
+}
