@@ -41,9 +41,9 @@ class BaseSettings:
     """Where a base may come from, in the order of the fields."""
 
     configured: str | None = None  # CRONIUM_BASE_IMAGE: this one and no other
-    stock: str = f"debian:{SUITE}-slim"
-    made: str = f"cronium/base:{SUITE}"  # what an earlier debootstrap left here
-    own_image: str | None = None  # CRONIUM_OWN_IMAGE, where the container cannot tell by itself
+    stock: str = f"debian:{SUITE}-slim"  # if it is here, else pulled
+    own_image: str | None = None  # the product's; None: found out from inside its container
+    made: str = f"cronium/base:{SUITE}"  # what debootstrap made here, now or earlier
     may_bootstrap: bool = True
 
 
@@ -51,9 +51,8 @@ async def find_base(docker: aiodocker.Docker, settings: BaseSettings, report: Re
     """A reference or id to build on. Raises ImageUnavailable when there is no way to one."""
     if settings.configured:
         return await _configured(docker, settings.configured, report)
-    for reference in (settings.stock, settings.made):
-        if await find_image(docker, reference) is not None:
-            return reference
+    if await find_image(docker, settings.stock) is not None:
+        return settings.stock
     try:
         await pull_image(docker, split_image_reference(settings.stock), report, patience_s=20)
         return settings.stock
@@ -61,6 +60,8 @@ async def find_base(docker: aiodocker.Docker, settings: BaseSettings, report: Re
         refused = error
     if own := await find_own_image(docker, settings.own_image):
         return own
+    if await find_image(docker, settings.made) is not None:
+        return settings.made
     if settings.may_bootstrap and can_bootstrap():
         await make_base(docker, settings.made, report)
         return settings.made
