@@ -15,7 +15,7 @@ from cronium_app.actions.errors import Denied, NotFound
 from cronium_app.domain.clock import Clock
 from cronium_app.domain.ids import new_id, parse_id
 from cronium_app.domain.permissions import Actor, Permission
-from cronium_app.orchestrator.bus import Change, Noun
+from cronium_app.orchestrator.bus import Noun
 from cronium_app.store import accounts, events, listing, schedules
 from cronium_app.store.tables import AuditEntry, Event, Run, Schedule
 
@@ -27,7 +27,7 @@ _pending: set[asyncio.Task[None]] = set()
 
 def announce(services: AccountServices, noun: Noun, id: UUID, owner_id: UUID) -> None:
     """Tell the pages. After the commit, never before."""
-    services.bus.publish(Change(noun=noun, id=id, owner_id=owner_id))
+    services.bus.publish(noun, id, owner_id)
 
 
 def require(actor: Actor, permission: Permission) -> None:

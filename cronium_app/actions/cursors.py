@@ -60,7 +60,7 @@ def _read(cursor: str) -> Any:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         return json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (UnicodeError, binascii.Error, ValueError, RecursionError):
-        raise _refusal()
+        raise _refusal() from None
 
 
 def _is_text(name: str) -> bool:
