@@ -1,0 +1,295 @@
+"""Deny by default for every event that a browser sends.
+
+Every public method of a State class can be called by anyone who can open the socket, with any
+arguments. So each one says who may call it with `@needs(...)`, or stands in `ANONYMOUS`, and the
+application refuses to start while one does neither. Identity is the HttpOnly cookie of the
+socket's handshake, looked up again for every event; nothing in state is ever authority.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import quote
+
+import reflex as rx
+import structlog
+from pydantic import ValidationError
+from reflex.event import EventSpec
+from reflex.middleware.middleware import Middleware
+from reflex.state import BaseState, StateUpdate
+from reflex_base.event import Event
+from reflex_base.registry import RegisteredEventHandler, RegistrationContext
+
+from cronium_app.actions.commands import invalid_from
+from cronium_app.actions.errors import CroniumError
+from cronium_app.domain.permissions import Actor, Permission
+from cronium_app.ui import routes
+from cronium_app.ui.state import AppState
+
+log = structlog.get_logger(__name__)
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Identify = Callable[[str], Awaitable[Actor | None]]  # the cookie header -> who, or nobody
+Audit = Callable[[str, str], None]  # action, detail
+
+# Our own handlers that answer without a session, by full name. None is needed: the two pages that
+# a stranger sees (sign in, set up) talk to plain POST routes.
+ANONYMOUS: Final[frozenset[str]] = frozenset()
+
+# The framework's own plumbing. Everything else that Reflex registers by itself (`setvar` on every
+# class above all) is refused.
+_STATE: Final = "reflex___state____state"
+FRAMEWORK: Final[frozenset[str]] = frozenset(
+    {
+        f"{_STATE}.hydrate",
+        f"{_STATE}.hydrate_and_load",
+        f"{_STATE}.set_is_hydrated",
+        f"{_STATE}.reflex___state____on_load_internal_state.on_load_internal",
+        f"{_STATE}.reflex___state____on_load_internal_state.set_is_hydrated",
+        f"{_STATE}.reflex___state____frontend_event_exception_state.handle_frontend_exception",
+    }
+)
+
+EVENTS_PER_SECOND: Final = 20.0
+EVENT_BURST: Final = 40.0
+MAX_EVENT_BYTES: Final = 64 * 1024
+MAX_LARGE_EVENT_BYTES: Final = 5 * 1024 * 1024  # a script of 1 MiB, escaped
+ANONYMOUS_SOCKETS_PER_IP: Final = 50
+
+_actor: ContextVar[Actor | None] = ContextVar("cronium_actor", default=None)
+
+
+class Undeclared(RuntimeError):
+    """A handler that says nothing about who may call it. The application does not start."""
+
+
+def needs(permission: Permission, *, large: bool = False) -> Callable[[Handler], Handler]:
+    """Declare who may call an event handler. Stands below `@rx.event`.
+
+    `large` lets the event carry a script; all others are cut off at 64 kB.
+    """
+
+    def mark(function: Handler) -> Handler:
+        function.__dict__.update(_needs=permission, _large=large)
+        return function
+
+    return mark
+
+
+def actor() -> Actor:
+    """Who sent the event that is being handled. Only inside a handler that the guard let in."""
+    who = _actor.get()
+    if who is None:
+        raise PermissionError("No event is being handled for anybody.")
+    return who
+
+
+def declared_permission(registered: RegisteredEventHandler) -> Permission | None:
+    """The permission a handler declares, or None."""
+    function = registered.handler.fn
+    if isinstance(function, rx.event.EventHandler) or not hasattr(function, "__dict__"):
+        return None
+    return function.__dict__.get("_needs")
+
+
+def own_handlers() -> dict[str, RegisteredEventHandler]:
+    """Every handler of a State class of ours, by full name, without the framework's `setvar`."""
+    return {
+        name: registered
+        for name, registered in RegistrationContext.get().event_handlers.items()
+        if registered.states
+        and registered.states[0].__module__.startswith("cronium_app.")
+        and not name.endswith(".setvar")
+    }
+
+
+def check_declarations() -> None:
+    """Raise `Undeclared` unless every handler of ours says who may call it."""
+    silent = sorted(
+        name
+        for name, registered in own_handlers().items()
+        if declared_permission(registered) is None and name not in ANONYMOUS
+    )
+    if silent:
+        raise Undeclared(
+            "These event handlers do not say who may call them (@needs): " + ", ".join(silent)
+        )
+
+
+class Guard(Middleware):
+    """Runs before every event. Whatever it does not know is refused."""
+
+    def __init__(self, identify: Identify, audit: Audit) -> None:
+        self._identify = identify
+        self._audit = audit
+        self._seen: dict[str, Actor] = {}  # socket id -> who, for closing sockets at sign-out
+
+    async def preprocess(self, app: Any, state: BaseState, event: Event) -> StateUpdate | None:
+        """Let the event in (None), or answer in its place."""
+        del app
+        _actor.set(None)
+        who = await self._identify(state.router.headers.cookie)
+        await _drop_foreign_state(state, who)
+        self._remember(state.router.session.session_id, who)
+        if event.name in FRAMEWORK or event.name in ANONYMOUS:
+            return None
+        registered = RegistrationContext.get().event_handlers.get(event.name)
+        needed = declared_permission(registered) if registered else None
+        if needed is None:
+            self._audit("event.refused", f"undeclared handler {event.name[:200]}")
+            return StateUpdate()
+        if who is None:
+            return StateUpdate(events=Event.from_event_type(_sign_in(state)))
+        if not who.can(needed):
+            self._audit("event.refused", f"{event.name[:200]} by {who.user_id}")
+            return StateUpdate(events=Event.from_event_type(rx.toast.error(_NOT_ALLOWED)))
+        _actor.set(who)
+        return None
+
+    def sockets_of(self, user_id: str) -> list[str]:
+        """Socket ids on which this user was last seen."""
+        return [sid for sid, who in self._seen.items() if str(who.user_id) == user_id]
+
+    def forget(self, sid: str) -> None:
+        """The socket is closed."""
+        self._seen.pop(sid, None)
+
+    def _remember(self, sid: str, who: Actor | None) -> None:
+        if who is None:
+            self._seen.pop(sid, None)
+        elif sid:
+            self._seen[sid] = who
+
+
+_NOT_ALLOWED = "Your account may not do that. Ask an administrator of this Cronium."
+
+
+def _sign_in(state: BaseState) -> Any:
+    """To the sign-in page, and back to where the visitor wanted to go."""
+    url = state.router.url
+    wanted = url.path + (f"?{url.query}" if url.query else "")
+    if url.path in routes.ANONYMOUS:
+        return []
+    return rx.redirect(f"{routes.LOGIN}?next={quote(wanted, safe='/')}", replace=True)
+
+
+async def _drop_foreign_state(state: BaseState, who: Actor | None) -> None:
+    """Forget what the tab's state holds when it belongs to somebody else than the cookie says."""
+    shared = await state.get_state(AppState)
+    owner = str(who.user_id) if who else ""
+    if shared._owner == owner:
+        return
+    if shared._owner:
+        shared.reset()
+    shared._owner = owner
+
+
+@dataclass
+class _Bucket:
+    tokens: float
+    at: float
+
+
+class SocketLimits:
+    """What one socket may send: known names, small payloads, so many a second.
+
+    Sits in front of the event queue, so that what is refused costs nothing.
+    """
+
+    def __init__(self, audit: Audit, clock: Callable[[], float] = time.monotonic) -> None:
+        self._audit = audit
+        self._clock = clock
+        self._buckets: dict[str, _Bucket] = {}
+
+    def admit(self, sid: str, data: Any) -> bool:
+        """Whether this packet may enter the queue."""
+        if not isinstance(data, dict) or not isinstance(name := data.get("name"), str):  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+            return self._refuse(sid, "not an event")
+        registered = RegistrationContext.get().event_handlers.get(name)
+        if registered is None:
+            return self._refuse(sid, f"unknown event {name[:200]!r}")
+        if not self._within_rate(sid):
+            return self._refuse(sid, f"more than {EVENTS_PER_SECOND:.0f} events a second")
+        large = getattr(registered.handler.fn, "_large", False)
+        if _size(data.get("payload")) > (MAX_LARGE_EVENT_BYTES if large else MAX_EVENT_BYTES):  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+            return self._refuse(sid, f"too large for {name[-200:]}")
+        return True
+
+    def forget(self, sid: str) -> None:
+        """The socket is closed."""
+        self._buckets.pop(sid, None)
+
+    def _within_rate(self, sid: str) -> bool:
+        now = self._clock()
+        bucket = self._buckets.setdefault(sid, _Bucket(EVENT_BURST, now))
+        bucket.tokens = min(EVENT_BURST, bucket.tokens + (now - bucket.at) * EVENTS_PER_SECOND)
+        bucket.at = now
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    def _refuse(self, sid: str, why: str) -> bool:
+        self._audit("event.dropped", f"{why} (socket {sid})")
+        return False
+
+
+def _size(value: Any, depth: int = 0) -> int:
+    """About how many bytes a payload has as JSON. Deep nesting counts as too large."""
+    if depth > 20:
+        return MAX_LARGE_EVENT_BYTES + 1
+    if isinstance(value, str):
+        return len(value.encode("utf-8", "surrogatepass")) + 2
+    if isinstance(value, dict):
+        return 2 + sum(
+            _size(k, depth + 1) + _size(v, depth + 1) + 2
+            for k, v in value.items()  # pyright: ignore[reportUnknownVariableType]
+        )
+    if isinstance(value, list | tuple):
+        return 2 + sum(_size(item, depth + 1) + 1 for item in value)  # pyright: ignore[reportUnknownVariableType]
+    return 8
+
+
+def install(app: rx.App, identify: Identify, audit: Audit) -> Guard:
+    """Put the guard in front of everything else in `app`. Raises `Undeclared`."""
+    check_declarations()
+    guard = Guard(identify, audit)
+    app.add_middleware(guard, index=0)
+    _limit_sockets(app, guard, SocketLimits(audit))
+    _explain_refusals(app)
+    return guard
+
+
+def _explain_refusals(app: rx.App) -> None:
+    """What a use case refuses is one sentence for the reader; only the rest is a bug."""
+    told = app.backend_exception_handler
+
+    def explain(exception: Exception) -> EventSpec | None:
+        if isinstance(exception, ValidationError):
+            exception = invalid_from(exception)
+        if isinstance(exception, CroniumError):
+            return rx.toast.error(exception.message)
+        return cast("EventSpec | None", told(exception))
+
+    app.backend_exception_handler = explain
+
+
+def _limit_sockets(app: rx.App, guard: Guard, limits: SocketLimits) -> None:
+    """Wrap the three doors of the event namespace: connect, event, disconnect."""
+    namespace: Any = app.event_namespace
+    on_event, on_disconnect = namespace.on_event, namespace.on_disconnect
+
+    async def limited_event(sid: str, data: Any) -> None:
+        if limits.admit(sid, data):
+            await on_event(sid, data)
+
+    def closed(sid: str, *reason: Any) -> Any:
+        del reason
+        limits.forget(sid)
+        guard.forget(sid)
+        return on_disconnect(sid)
+
+    namespace.on_event = limited_event
+    namespace.on_disconnect = closed

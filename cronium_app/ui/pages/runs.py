@@ -1,0 +1,377 @@
+"""The history over all events. Filters and the place in the list live in the address."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import reflex as rx
+
+from cronium_app.actions import events, runs
+from cronium_app.actions.commands import RunFilter, checked
+from cronium_app.actions.errors import CroniumError
+from cronium_app.actions.views import RunRow
+from cronium_app.domain.permissions import Permission
+from cronium_app.services import services
+from cronium_app.ui import guard, push, routes, words
+from cronium_app.ui.components import (
+    Column,
+    card,
+    cell,
+    cell_title,
+    chips,
+    duration,
+    empty_state,
+    filter_chip,
+    lang_badge,
+    link_button,
+    notice,
+    pagination,
+    row,
+    search_input,
+    select,
+    since,
+    status_pill,
+    table,
+    tag,
+    when,
+    when_loaded,
+)
+from cronium_app.ui.guard import needs
+from cronium_app.ui.page import Page
+from cronium_app.ui.pages.frame import FRAME_NOUNS, enter, frame, typed
+from cronium_app.ui.state import AppState, address
+
+PAGE_SIZE: Final = 50
+TIMES: Final = (
+    ("", "Any time"),
+    ("1h", "Last hour"),
+    ("24h", "Last 24 hours"),
+    ("7d", "Last 7 days"),
+    ("30d", "Last 30 days"),
+)
+_SPANS: Final = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+TRIGGERS: Final = (
+    ("", "Any trigger"),
+    ("schedule", "Schedule"),
+    ("manual", "Run now"),
+    ("api", "API"),
+    ("test", "Test"),
+)
+_KEYS: Final = ("status", "event", "trigger", "time", "text", "from", "to")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run, ready to be shown."""
+
+    id: str
+    href: str
+    name: str
+    runtime: str
+    status: str
+    reason: str
+    why: str
+    by: str
+    test: bool
+    created: str
+    started: str
+    seconds: float  # -1 while it is not finished
+    live: bool
+
+
+class RunsState(AppState):
+    """At most fifty rows, and what the address says."""
+
+    loaded: bool = False
+    rows: list[Line] = []
+    status: str = ""
+    event: str = ""
+    trigger: str = ""
+    time: str = ""
+    text: str = ""
+    filtered: bool = False
+    problem: str = ""
+    status_hrefs: dict[str, str] = {}
+    event_options: list[list[str]] = []
+    prev_href: str = ""
+    next_href: str = ""
+    last_href: str = ""
+    first_href: str = ""
+    summary: str = ""
+
+    @rx.event
+    @needs(Permission.VIEW)
+    async def load(self) -> None:
+        push.watch(self, guard.actor(), {"run": push.ANY} | FRAME_NOUNS, RunsState.refresh)
+        here = self._address()
+        self._put(**{key: here[key] for key in ("status", "event", "trigger", "time", "text")})
+        self._put(filtered=any(here[key] for key in _KEYS[:5]), status_hrefs=_status_hrefs(here))
+        await self._show()
+        await self._offer_events()
+
+    @rx.event
+    @needs(Permission.VIEW)
+    async def refresh(self) -> None:
+        if self.router.url.path.rstrip("/") == routes.RUNS:
+            await self._show()
+
+    @rx.event
+    @needs(Permission.VIEW)
+    def filter_text(self, text: str) -> Any:
+        return self._go(text=typed(text, 200).strip())
+
+    @rx.event
+    @needs(Permission.VIEW)
+    def filter_event(self, event_id: str) -> Any:
+        return self._go(event=typed(event_id, 36))
+
+    @rx.event
+    @needs(Permission.VIEW)
+    def filter_trigger(self, trigger: str) -> Any:
+        return self._go(trigger=typed(trigger, 20))
+
+    @rx.event
+    @needs(Permission.VIEW)
+    def filter_time(self, time: str) -> Any:
+        return self._go(time=typed(time, 10))
+
+    def _address(self) -> dict[str, str]:
+        return {key: self._query(key) for key in _KEYS}
+
+    def _go(self, **changed: str) -> Any:
+        """The same list with another filter, from its first page."""
+        query = self._address() | {"from": "", "to": ""} | changed
+        return rx.redirect(address(routes.RUNS, query), replace=True)
+
+    async def _show(self) -> None:
+        svc, actor = await enter(self)
+        here = self._address()
+        try:
+            page = await runs.list_runs(
+                svc,
+                actor,
+                _filter(here, svc.clock.now()),
+                cursor=here["from"] or None,
+                last=here["to"] == "last",
+                limit=PAGE_SIZE,
+            )
+        except CroniumError as error:
+            self._put(loaded=True, rows=[], problem=error.message, prev_href="", next_href="")
+            return
+        base = here | {"from": "", "to": ""}
+        self._put(
+            loaded=True,
+            problem="",
+            rows=[line(item) for item in page.items],
+            prev_href=address(routes.RUNS, base | {"from": page.prev}) if page.prev else "",
+            next_href=address(routes.RUNS, base | {"from": page.next}) if page.next else "",
+            first_href=address(routes.RUNS, base) if page.prev else "",
+            last_href=address(routes.RUNS, base | {"to": "last"}) if page.next else "",
+            summary=_summary(len(page.items), bool(page.prev), bool(page.next)),
+        )
+
+    async def _offer_events(self) -> None:
+        page = await events.list_events(services(), guard.actor(), limit=200)
+        self._put(event_options=[["", "Any event"]] + [[row.id, row.name] for row in page.items])
+
+
+def _filter(here: dict[str, str], now: Any) -> RunFilter:
+    back = _SPANS.get(here["time"])
+    return checked(
+        RunFilter,
+        {
+            "status": here["status"] or None,
+            "event_id": here["event"] or None,
+            "trigger": here["trigger"] or None,
+            "since": now - back if back else None,
+            "text": here["text"] or None,
+            "include_tests": here["trigger"] == "test",
+        },
+    )
+
+
+def _status_hrefs(here: dict[str, str]) -> dict[str, str]:
+    base = here | {"from": "", "to": ""}
+    return {
+        status or "all": address(routes.RUNS, base | {"status": status})
+        for status in ("", *words.STATUSES)
+    }
+
+
+def _summary(count: int, newer: bool, older: bool) -> str:
+    if not newer and not older:
+        return words.plural(count, "run")
+    return f"{words.plural(count, 'run')} on this page, newest first"
+
+
+def line(view: RunRow) -> Line:
+    return Line(
+        id=view.id,
+        href=routes.run_url(view.id),
+        name=view.event_name,
+        runtime=view.runtime,
+        status=view.status,
+        reason=view.reason or "",
+        why=view.waiting_text if view.status == "queued" else view.reason_text,
+        by=words.trigger(view.trigger, view.triggered_by),
+        test=view.trigger == "test",
+        created=words.iso(view.created_at),
+        started=words.iso(view.started_at),
+        seconds=-1 if view.duration_ms is None else view.duration_ms / 1000,
+        live=view.status == "running",
+    )
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+
+def runs_page() -> rx.Component:
+    return frame(
+        _filters(),
+        rx.cond(
+            RunsState.problem,
+            notice(
+                RunsState.problem,
+                tone="warn",
+                action=link_button("Show all runs", href=routes.RUNS, small=True),
+            ),
+            rx.fragment(),
+        ),
+        card(
+            when_loaded(
+                RunsState.loaded,
+                rx.cond(RunsState.rows.length() > 0, runs_table(RunsState.rows), _nothing()),
+                rows=12,
+            ),
+            flush=True,
+        ),
+        rx.el.div(
+            pagination(
+                text=RunsState.summary,
+                prev_href=RunsState.prev_href,
+                next_href=RunsState.next_href,
+            ),
+            rx.cond(
+                RunsState.first_href,
+                link_button("Newest", href=RunsState.first_href, small=True),
+                rx.fragment(),
+            ),
+            rx.cond(
+                RunsState.last_href,
+                link_button("Oldest", href=RunsState.last_href, small=True),
+                rx.fragment(),
+            ),
+            class_name="line pager",
+        ),
+        title="Runs",
+    )
+
+
+def _filters() -> rx.Component:
+    return rx.el.div(
+        chips(
+            filter_chip("All", href=RunsState.status_hrefs["all"], active=RunsState.status == ""),
+            *[
+                filter_chip(
+                    status.capitalize(),
+                    href=RunsState.status_hrefs[status],
+                    active=RunsState.status == status,
+                    tone=status,
+                )
+                for status in words.STATUSES
+            ],
+        ),
+        rx.el.div(
+            search_input(
+                RunsState.text,
+                on_change=RunsState.filter_text,
+                placeholder="Search name, output of the end, trigger",
+            ),
+            select(
+                RunsState.event,
+                RunsState.event_options,
+                on_change=RunsState.filter_event,
+                aria_label="Event",
+            ),
+            select(
+                RunsState.trigger,
+                TRIGGERS,
+                on_change=RunsState.filter_trigger,
+                aria_label="Trigger",
+            ),
+            select(RunsState.time, TIMES, on_change=RunsState.filter_time, aria_label="Time"),
+            class_name="line filters",
+        ),
+        class_name="stack-sm filters-box",
+    )
+
+
+def runs_table(rows: rx.Var[list[Line]], *, with_event: bool = True) -> rx.Component:
+    """A list of runs; `with_event` says whose they are."""
+    return table(
+        (
+            Column("Status", "118px"),
+            Column("Event" if with_event else "Run", "minmax(140px, 1fr)"),
+            Column("How it ended", "minmax(140px, 1.4fr)"),
+            Column("Started by", "minmax(110px, .8fr)"),
+            Column("When", "110px"),
+            Column("Took", "84px", right=True),
+        ),
+        rx.foreach(rows, lambda item: _row(item, with_event=with_event)),
+        label="Runs",
+    )
+
+
+def _row(item: rx.Var[Line], *, with_event: bool) -> rx.Component:
+    name = cell_title(item.name, href=item.href)
+    if not with_event:
+        name = cell_title(when(item.created, show="absolute"), href=item.href)
+    return row(
+        cell(status_pill(item.status, reason=item.reason)),
+        cell(
+            lang_badge(item.runtime) if with_event else None,
+            name,
+            rx.cond(item.test, tag("test"), rx.fragment()),
+            class_name="line",
+        ),
+        cell(item.why, phone="line", class_name="mute"),
+        cell(item.by, phone="hide", class_name="mute"),
+        cell(when(item.created), class_name="mute"),
+        cell(
+            rx.cond(
+                item.seconds >= 0,
+                duration(item.seconds),
+                rx.cond(item.live, since(item.started), words.NONE),
+            ),
+            right=True,
+            class_name="mute",
+        ),
+        href=item.href,
+        key=item.id,
+    )
+
+
+def _nothing() -> rx.Component:
+    return rx.cond(
+        RunsState.filtered,
+        empty_state(
+            "No run matches these filters.",
+            "Take one away, or look at all of them.",
+            action=link_button("Show all runs", href=routes.RUNS),
+            icon_name="search",
+        ),
+        empty_state(
+            "Nothing has run yet.",
+            "Runs appear here by themselves: press Run now on an event, or give it a schedule.",
+            action=link_button("Events", href=routes.EVENTS),
+            icon_name="runs",
+        ),
+    )
+
+
+RUNS = Page(route=routes.RUNS, component=runs_page, title="Runs", on_load=RunsState.load)
