@@ -150,11 +150,11 @@ def invalid_from(error: ValidationError) -> Invalid:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return Invalid(
         sentence(first["type"], first["msg"]),
-        field=".".join(_printable(part) for part in first["loc"]) or None,
+        field=".".join(printable(part) for part in first["loc"]) or None,
     )
 
 
-def _printable(part: Any) -> str:
+def printable(part: Any) -> str:
     """Keys of an object are the sender's own text; they go back harmless and short."""
     return str(part).encode("ascii", "replace").decode()[:100]
 

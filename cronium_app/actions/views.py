@@ -290,6 +290,15 @@ class HomeView(View):
 # --- people and tokens ------------------------------------------------------------------------
 
 
+class Me(View):
+    """`via`: session or token."""
+
+    id: str
+    email: str
+    role: str
+    via: str
+
+
 class UserView(View):
     id: str
     email: str

@@ -1,0 +1,62 @@
+"""The HTTP side: every route of ours behind one gate. The pages are mounted below it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from cronium_app.api import account, auth, errors, events, runs, system
+from cronium_app.api.gate import Gate
+from cronium_app.services import Services
+from cronium_app.services import services as running_services
+
+DESCRIPTION = (
+    "Send a token as `Authorization: Bearer crn_…`; make one in the settings or with "
+    "`cronium token create`. Times are RFC 3339 in UTC. Lists answer `items` and `next`, a cursor "
+    "for the next page. Errors are `code`, `message` and, where one input is at fault, `field`."
+)
+
+
+def build_api(*, client_dir: Path, services: Callable[[], Services] = running_services) -> FastAPI:
+    """`client_dir` holds the built pages, whose inline scripts are allowed by their hashes.
+    `services` answers once the lifespan has built them.
+    """
+    api = FastAPI(
+        title="Cronium",
+        version="1",
+        description=DESCRIPTION,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+    )
+    api.state.services = services
+    for router in (system.router, auth.router, events.router, runs.router, account.router):
+        api.include_router(router)
+    errors.install(api)
+    api.add_middleware(Gate, services=services, client_dir=client_dir)
+    _describe(api)
+    return api
+
+
+def _describe(api: FastAPI) -> None:
+    """The OpenAPI with the token and with the bodies that are read by hand."""
+
+    def openapi() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            spec = get_openapi(
+                title=api.title,
+                version=api.version,
+                description=api.description,
+                routes=api.routes,
+            )
+            components = spec.setdefault("components", {})
+            components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            for model in auth.SCHEMAS:
+                components["schemas"][model.__name__] = model.model_json_schema()
+            spec["security"] = [{"token": []}]
+            api.openapi_schema = spec
+        return api.openapi_schema
+
+    api.openapi = openapi
