@@ -4,6 +4,7 @@ and use cases take what it built from `services()`."""
 import asyncio
 import contextlib
 import importlib.metadata
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
@@ -96,6 +97,41 @@ def services() -> Services:
     if _installed is None:
         raise RuntimeError("the server is not running")
     return _installed
+
+
+def configure_logging(level: str) -> None:
+    """Our own log: one JSON object a line on stderr, with the run it is about where there is one.
+
+    The libraries' records take the same way, so that there is one form only.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("apscheduler", "alembic", "uvicorn", "aiosqlite", "asyncio", "reflex"):
+        logging.getLogger(chatty).setLevel(max(root.level, logging.WARNING))
 
 
 @contextlib.asynccontextmanager
