@@ -18,7 +18,6 @@ RUN python3 -m venv .venv \
 COPY pyproject.toml README.md LICENSE rxconfig.py ./
 COPY scripts scripts
 COPY assets assets
-COPY images images
 COPY alembic alembic
 COPY agent agent
 COPY cronium_app cronium_app
@@ -42,6 +41,7 @@ RUN set -eu; export DEBIAN_FRONTEND=noninteractive; \
     useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin cronium
 COPY docker/cronium /usr/local/bin/cronium
 COPY --from=build /opt/cronium /opt/cronium
+COPY images /opt/cronium/images
 COPY docker/healthcheck.py /opt/cronium/docker/healthcheck.py
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \

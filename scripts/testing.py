@@ -19,7 +19,6 @@ NEEDED = {
     "chromium": "chromium",
     "sshd": "openssh-server",
     "debootstrap": "debootstrap",
-    "rsync": "rsync",
 }
 POSTGRES = Path("/usr/lib/postgresql")
 
