@@ -170,7 +170,7 @@ def _sign_in(state: BaseState) -> Any:
     """To the sign-in page, and back to where the visitor wanted to go."""
     url = state.router.url
     wanted = url.path + (f"?{url.query}" if url.query else "")
-    if url.path in routes.ANONYMOUS:
+    if ("/" + url.path.strip("/")) in routes.ANONYMOUS:
         return []
     return rx.redirect(f"{routes.LOGIN}?next={quote(wanted, safe='/')}", replace=True)
 

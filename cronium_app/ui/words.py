@@ -4,6 +4,7 @@ Points in time are not here: the browser writes them, in the reader's zone (`com
 Pure functions; no I/O.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -65,6 +66,19 @@ def size(count: int) -> str:
         if value < 1024 or unit == "GiB":
             return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
     raise AssertionError
+
+
+# Colours and other escape sequences, and what else no page should print.
+_ESCAPES: Final = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def plain_line(text: str) -> str:
+    """A line of output without its colours, at most 300 characters; after a lone carriage return
+    only what it would show."""
+    last = text.rstrip("\r\n").rsplit("\r", 1)[-1]
+    return _ESCAPES.sub("", last)[:300]
 
 
 def number(value: int) -> str:

@@ -30,7 +30,6 @@ from cronium_app.ui.components import (
     lang_badge,
     link,
     log_pane,
-    mono,
     mute,
     notice,
     number_input,
@@ -529,18 +528,17 @@ def dirty() -> rx.Var[bool]:
 
 def editor_actions(*, new: bool) -> rx.Component:
     """Test, Save and Run, in the header."""
-    key = EditorState.draft_key
     save_and_run = button(
         "Save and run",
         icon_name="play",
-        on_click=[EditorState.run_after_save, editor_call("save", key)],
+        on_click=[EditorState.run_after_save, editor_call("save")],
         class_name="hide-phone",
     )
     run = button("Run now", icon_name="play", on_click=EditorState.run_now, class_name="hide-phone")
     return rx.el.div(
-        button("Test", icon_name="flask", hotkey="Ctrl ↵", on_click=editor_call("test", key)),
+        button("Test", icon_name="flask", hotkey="Ctrl ↵", on_click=editor_call("test")),
         save_and_run if new else rx.cond(dirty(), save_and_run, run),
-        button("Save", kind="primary", hotkey="Ctrl S", on_click=editor_call("save", key)),
+        button("Save", kind="primary", hotkey="Ctrl S", on_click=editor_call("save")),
         class_name="line",
     )
 
@@ -548,10 +546,14 @@ def editor_actions(*, new: bool) -> rx.Component:
 def editor_body(*, new: bool) -> rx.Component:
     """The script with its test output, and the settings beside it."""
     return rx.el.div(
-        rx.el.div(_notes(), _script_card(), _test_card(), class_name="stack"),
-        rx.el.div(_settings(new=new), class_name="stack settings-panel"),
+        rx.el.p(EditorState.touches, class_name="touches"),
+        rx.el.div(
+            rx.el.div(_notes(), _script_card(), _test_card(), class_name="stack"),
+            rx.el.div(_settings(new=new), class_name="stack settings-panel"),
+            class_name="cols-wide",
+        ),
         _conflict_dialog(),
-        class_name="cols-wide",
+        class_name="editor-page",
     )
 
 
@@ -603,7 +605,6 @@ def _script_card() -> rx.Component:
             on_dirty=EditorState.set_dirty,
         ),
         title=rx.el.span(lang_badge(EditorState.runtime), " ", "Script", class_name="line"),
-        note=mono(EditorState.touches, class_name="touches"),
         flush=True,
         class_name="script-card",
     )
@@ -695,7 +696,10 @@ def _settings(*, new: bool) -> rx.Component:
 def _where() -> rx.Component:
     return field_group(
         "Where",
-        rx.el.p("In a container of its own: ", mono(EditorState.touches), class_name="mute sm"),
+        rx.el.p(
+            "In a container of its own that is gone afterwards, with no files of this host.",
+            class_name="mute sm",
+        ),
         field(
             "Image",
             text_input(

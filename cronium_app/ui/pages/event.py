@@ -391,7 +391,7 @@ def _body() -> rx.Component:
             ("settings", _settings()),
             editor_body(new=False),
         ),
-        class_name="stack",
+        class_name="event-body",
     )
 
 

@@ -81,6 +81,7 @@ class Image:
     name: str
     tone: str
     text: str
+    why: str
     percent: int  # -1: nothing to show
 
 
@@ -169,7 +170,7 @@ def _running(view: RunningRow) -> Running:
         phase=(view.waiting_text or "waits for a free slot") if waits else (view.phase or "setup"),
         started="" if waits else words.iso(view.started_at),
         usual="" if waits else words.duration(view.usual_s),
-        line=view.last_line[:300],
+        line=words.plain_line(view.last_line),
         lines=words.plural(view.lines, "line") if view.lines else "",
     )
 
@@ -202,7 +203,8 @@ def _image(view: ImageView) -> Image:
     return Image(
         name=view.image,
         tone=_TONES.get(view.state, "none"),
-        text=view.text or view.state,
+        text=view.state if view.percent is None else f"{view.state}, {view.percent} %",
+        why=view.text if view.state == "unavailable" else "",
         percent=view.percent if busy and view.percent is not None else -1,
     )
 
@@ -261,11 +263,13 @@ def _welcome() -> rx.Component:
                     HomeState.key_place,
                     rx.el.p(
                         icon("key"),
-                        " The master key is ",
-                        mono(HomeState.key_place),
-                        ". Keep a copy apart from the backups of the data folder: without it, "
-                        "what is sealed in them stays sealed.",
-                        class_name="mute sm",
+                        rx.el.span(
+                            "The master key is ",
+                            mono(HomeState.key_place),
+                            ". Keep a copy apart from the backups of the data folder: without "
+                            "it, what is sealed in them stays sealed.",
+                        ),
+                        class_name="mute sm key-note",
                     ),
                     rx.fragment(),
                 ),
@@ -276,14 +280,21 @@ def _welcome() -> rx.Component:
                 rx.el.div(
                     rx.el.div(
                         status_pill(HomeState.demo_status),
-                        link("Open this run", href=routes.run_url(HomeState.demo_run)),
+                        link(
+                            "Open this run",
+                            href=routes.run_url(HomeState.demo_run),
+                            class_name="text-link sm",
+                        ),
                         class_name="line",
                     ),
-                    log_pane(
-                        HomeState.demo_run,
-                        running=HomeState.demo_live,
-                        compact=True,
-                        waiting="The first run starts as soon as its image is ready",
+                    rx.el.div(
+                        log_pane(
+                            HomeState.demo_run,
+                            running=HomeState.demo_live,
+                            compact=True,
+                            waiting="The first run starts as soon as its image is ready",
+                        ),
+                        class_name="log-frame",
                     ),
                     class_name="stack",
                 ),
@@ -293,6 +304,7 @@ def _welcome() -> rx.Component:
         ),
         title="Welcome to Cronium",
         note="what to do next",
+        class_name="welcome",
     )
 
 
@@ -457,6 +469,7 @@ def _image_row(item: rx.Var[Image]) -> rx.Component:
     return row(
         cell(
             mono(item.name),
+            rx.cond(item.why, rx.el.div(item.why, class_name="mute sm wrap"), rx.fragment()),
             rx.cond(
                 item.percent >= 0,
                 progress(item.percent, label="Progress of the image"),

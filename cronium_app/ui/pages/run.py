@@ -160,7 +160,7 @@ class RunState(AppState):
             bar=_bar(view, words.iso(live.phase_since) if live else ""),
             waiting=_waiting(view),
             lines=words.plural(live.lines if live else view.log_lines, "line"),
-            last_lines=live.last_lines if live else [],
+            last_lines=[words.plain_line(text) for text in live.last_lines] if live else [],
         )
         if self.tab in ("script", "environment"):
             await self._show_revision(view)
@@ -250,6 +250,8 @@ def _bar(view: RunView, phase_since: str) -> Phases:
             return "done" if index < at else "active" if index == at else "waiting"
         if taken[index] is None:
             return "waiting"
+        if index == 1 and view.status == "cancelled":
+            return "stopped"
         went_wrong = view.status == "failed" and not any(t is not None for t in taken[index + 1 :])
         return "bad" if went_wrong or (view.status == "failed" and index == 1) else "done"
 
@@ -374,7 +376,7 @@ def _facts() -> rx.Component:
 
     return rx.el.p(
         fact("started by", run.by),
-        fact("", when(run.created, show="both")),
+        fact("on", when(run.created, show="both")),
         fact("revision", link(run.revision, href=run.revision_href)),
         fact(
             "image",
@@ -417,11 +419,14 @@ def _log() -> rx.Component:
     run = RunState.run
     return rx.el.div(
         rx.cond(run.log_note, small(run.log_note), rx.fragment()),
-        log_pane(
-            run.id,
-            running=run.live,
-            waiting=RunState.waiting,
-            script_href=run.revision_href,
+        rx.el.div(
+            log_pane(
+                run.id,
+                running=run.live,
+                waiting=RunState.waiting,
+                script_href=run.revision_href,
+            ),
+            class_name="log-frame",
         ),
         class_name="stack-sm grow-log",
     )

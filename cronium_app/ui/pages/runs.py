@@ -290,7 +290,7 @@ def _filters() -> rx.Component:
             search_input(
                 RunsState.text,
                 on_change=RunsState.filter_text,
-                placeholder="Search name, output of the end, trigger",
+                placeholder="Search event, person, how it ended",
             ),
             select(
                 RunsState.event,

@@ -81,14 +81,21 @@ class ScheduleState(AppState):
     removing: str = ""
     removing_words: str = ""
 
-    _event_id: str = ""
+    _event_id: str = "nothing yet"
     _views: dict[str, ScheduleView] = {}
     _zone: str = "UTC"
 
     def _take(self, event_id: str, views: list[ScheduleView]) -> None:
         """What the page has loaded."""
         if self._event_id != event_id:
-            self._put(editing="" if event_id else "new", errors={}, removing="")
+            self._put(
+                editing="" if event_id else "new",
+                errors={},
+                removing="",
+                preview_words="",
+                preview_fires=[],
+                preview_notes=[],
+            )
             self.form = {"timezone": self._zone} | _FRESH
             if not event_id:
                 self.form = self.form | {"kind": "never"}

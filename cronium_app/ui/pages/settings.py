@@ -371,7 +371,7 @@ def _tokens() -> rx.Component:
         card(
             rx.el.p(
                 "For scripts, the command line and other programs: they may do what you may do. See the ",
-                external_link("API's documentation", href="/api/docs"),
+                external_link("API's documentation", href="/api/docs", class_name="text-link"),
                 ".",
                 class_name="mute",
             ),
