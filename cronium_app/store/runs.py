@@ -59,8 +59,9 @@ async def insert(session: AsyncSession, run: Run) -> bool:
         insert_into(Run)
         .values(**values)
         .on_conflict_do_nothing(index_elements=["schedule_id", "fire_time"])
+        .returning(col(Run.id))
     )
-    return await _changed(session, statement) == 1
+    return (await session.exec(statement)).first() is not None
 
 
 async def get(session: AsyncSession, run_id: UUID) -> Run | None:
@@ -139,9 +140,7 @@ async def claim(
             fence=col(Run.fence) + 1,
             lease_owner=owner,
             lease_until=lease_until,
-            started_at=func.coalesce(
-                col(Run.started_at), type_coerce(now, UTCDateTime())
-            ),
+            started_at=func.coalesce(col(Run.started_at), type_coerce(now, UTCDateTime())),
             waiting_text="",
         )
         .returning(Run)
