@@ -1,0 +1,286 @@
+"""A run from submit to its end, with an agent that says what the test wants it to say."""
+
+import asyncio
+
+from agent.jobs import Phase, Reason
+from agent.protocol import (
+    Accepted,
+    FinishAck,
+    Forget,
+    Held,
+    ImageState,
+    LogAck,
+    Refused,
+    Resume,
+    Start,
+    Stop,
+)
+
+
+async def test_a_run_goes_from_submit_to_its_recorded_end(house, event):
+    agent = await house.agent()
+    run = await house.submit(event, inputs='{"n": 1}', triggered_by_name="ann")
+    job = await agent.accept()
+    assert (job.run_id, job.inputs, job.context["triggered_by"]) == (
+        str(run.id),
+        b'{"n": 1}',
+        "ann",
+    )
+    await agent.send_log(job, b"hello\n")
+    await agent.finish(job, b"hello\n", outputs=b'{"x":2}')
+    ended = await house.ended(run)
+    assert (ended.status, ended.reason, ended.exit_code) == ("succeeded", "exited", 0)
+    assert (ended.outputs, ended.duration_ms) == ('{"x":2}', 600)
+    attempt = await house.attempt(run)
+    assert (attempt.log_length, attempt.log_lines, attempt.log_complete) == (6, 1, True)
+    await agent.hear(FinishAck)
+
+
+async def test_log_bytes_are_acknowledged_after_they_are_written(house, event):
+    agent = await house.agent()
+    await house.submit(event)
+    job = await agent.accept()
+    await agent.send_log(job, b"abc")
+    ack = await agent.hear(LogAck)
+    assert (ack.offset, ack.again) == (3, False)
+    assert await house.logs.read(house_id(job), 0) == b"abc"
+
+
+async def test_a_repeated_chunk_is_trimmed_and_a_gap_asked_for_again(house, event):
+    agent = await house.agent()
+    await house.submit(event)
+    job = await agent.accept()
+    await agent.send_log(job, b"abc")
+    assert (await agent.hear(LogAck)).offset == 3
+    await agent.send_log(job, b"bcd", offset=1)
+    assert (await agent.hear(LogAck)).offset == 4
+    await agent.send_log(job, b"xyz", offset=100)
+    ack = await agent.hear(LogAck)
+    assert (ack.offset, ack.again) == (4, True)
+    assert await house.logs.read(house_id(job), 0) == b"abcd"
+
+
+async def test_the_status_does_not_wait_for_a_log_that_is_far_behind(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    log = b"x" * 3_000_000
+    await agent.finish(job, log)
+    assert (await house.ended(run)).status == "succeeded"
+    assert not (await house.attempt(run)).log_complete
+    for start in range(0, len(log), 250_000):
+        await agent.send_log(job, log[start : start + 250_000], offset=start)
+    await agent.hear(FinishAck)
+    attempt = await house.attempt(run)
+    assert (attempt.log_complete, attempt.log_length) == (True, len(log))
+
+
+async def test_a_log_with_another_checksum_is_not_called_complete(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.send_log(job, b"abc")
+    await agent.finish(job, b"abd")
+    await agent.hear(FinishAck)
+    assert (await house.ended(run)).status == "succeeded"
+    assert not (await house.attempt(run)).log_complete
+
+
+async def test_a_stop_is_passed_on_and_the_run_is_cancelled(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    assert await house.orchestrator.cancel(run.id, "ann")
+    stop = await agent.hear(Stop)
+    assert (stop.attempt_id, stop.grace_s) == (job.attempt_id, 10)
+    await agent.finish(job, exit_code=143, stopped=True)
+    ended = await house.ended(run)
+    assert (ended.status, ended.reason) == ("cancelled", "cancelled_by_user")
+    assert ended.reason_text == "Cancelled by ann."
+    assert not await house.orchestrator.cancel(run.id, "bob")
+
+
+async def test_a_queued_run_is_cancelled_at_once(house, event):
+    run = await house.submit(event)
+    assert await house.orchestrator.cancel(run.id, "ann")
+    ended = await house.ended(run)
+    assert (ended.status, ended.attempt) == ("cancelled", 0)
+
+
+async def test_a_job_that_was_refused_is_handed_out_again(house, event):
+    agent = await house.agent(slots=1)
+    run = await house.submit(event)
+    first = (await agent.hear(Start)).job
+    await agent.say(Refused(attempt_id=first.attempt_id, epoch=first.epoch, why="no_slot"))
+    await agent.hear(Forget)
+    await agent.beat()
+    second = await agent.accept()
+    assert second.run_id == first.run_id
+    assert second.attempt == 1
+    await agent.finish(second)
+    assert (await house.ended(run)).status == "succeeded"
+
+
+async def test_a_job_that_no_agent_will_ever_take_fails_with_the_reason(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = (await agent.hear(Start)).job
+    await agent.say(
+        Refused(attempt_id=job.attempt_id, epoch=1, why="invalid", detail="Too long a script.")
+    )
+    ended = await house.ended(run)
+    assert (ended.status, ended.reason, ended.reason_text) == (
+        "failed", "not_started", "Too long a script.",
+    )  # fmt: skip
+
+
+async def test_no_more_jobs_than_slots(house, event):
+    agent = await house.agent(slots=1)
+    first = await house.submit(event)
+    second = await house.submit(event)
+    job = await agent.accept()
+    await agent.progress(job, Phase.EXECUTION)
+    assert house.orchestrator.waiting_text(await house.run(second)) == (
+        "waits for a free slot (1 of 1 in use)"
+    )
+    await agent.finish(job)
+    await house.ended(first)
+    assert (await agent.accept()).run_id == str(second.id)
+
+
+async def test_a_run_waits_while_its_image_is_made_and_holds_no_slot(house, event):
+    building = ImageState(image="cronium/bash", state="building", percent=60)
+    agent = await house.agent(slots=1, images=[building])
+    run = await house.submit(event)
+
+    async def shown() -> bool:
+        text = house.orchestrator.waiting_text(await house.run(run))
+        return text == "preparing cronium/bash, 60 %"
+
+    await house.until(shown)
+    assert house.orchestrator.engine_state().free_slots == 1
+    await agent.beat(images=[ImageState(image="cronium/bash", state="ready")])
+    assert (await agent.accept()).run_id == str(run.id)
+
+
+async def test_a_run_waits_while_the_engine_is_down(house, event):
+    agent = await house.agent(engine="down", engine_detail="Docker does not answer.")
+    run = await house.submit(event)
+
+    async def shown() -> bool:
+        return house.orchestrator.engine_state().state == "down"
+
+    await house.until(shown)
+    waiting = house.orchestrator.waiting_text(await house.run(run))
+    assert waiting == "waits for the container engine"
+    await agent.beat()
+    assert (await agent.accept()).run_id == str(run.id)
+
+
+async def test_live_state_shows_phase_lines_and_the_last_of_them(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.progress(job, Phase.EXECUTION, image_digest="sha256:1")
+    await agent.send_log(job, b"one\ntwo\nthree")
+    await agent.hear(LogAck)
+    live = house.orchestrator.live(run.id)
+    assert (live.phase, live.lines, live.last_lines) == (
+        Phase.EXECUTION, 3, ("one", "two", "three"),
+    )  # fmt: skip
+
+
+async def test_a_follower_sees_the_log_from_the_queue_to_the_end(house, event):
+    run = await house.submit(event)
+    seen = bytearray()
+
+    async def follow() -> None:
+        async for frame in house.orchestrator.follow(run.id):
+            assert frame.offset == len(seen)
+            seen.extend(frame.data)
+
+    follower = asyncio.create_task(follow())
+    agent = await house.agent()
+    job = await agent.accept()
+    await agent.send_log(job, b"one\n")
+    await agent.hear(LogAck)
+    await agent.send_log(job, b"two\n", offset=4, stream=2)
+    await agent.finish(job, b"one\ntwo\n")
+    async with asyncio.timeout(5):
+        await follower
+    assert bytes(seen) == b"one\ntwo\n"
+
+
+async def test_a_bug_fails_the_run_instead_of_stranding_it(house, event, monkeypatch):
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    agent = await house.agent()
+    monkeypatch.setattr(house.orchestrator._executor, "report", broken)
+    run = await house.submit(event)
+    job = await agent.accept()
+    ended = await house.ended(run)
+    assert (ended.status, ended.reason) == ("failed", "crashed")
+    assert (await agent.hear(Forget)).attempt_id == job.attempt_id
+
+
+async def test_an_agent_that_reconnects_goes_on_from_our_own_length(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.send_log(job, b"abc")
+    await agent.hear(LogAck)
+    await agent.leave()
+    held = Held(
+        run_id=job.run_id, attempt_id=job.attempt_id, epoch=1, state="running", log_length=6
+    )
+    agent = await house.agent(held)
+    resume = await agent.hear(Resume)
+    assert (resume.attempt_id, resume.offset) == (job.attempt_id, 3)
+    await agent.send_log(job, b"def", offset=3)
+    await agent.finish(job, b"abcdef")
+    await house.ended(run)
+    assert (await house.attempt(run)).log_complete
+
+
+async def test_an_agent_that_forgot_a_job_means_that_it_is_lost(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.send_log(job, b"abc")
+    await agent.hear(LogAck)
+    await agent.leave()
+    agent = await house.agent()
+    ended = await house.ended(run)
+    assert (ended.status, ended.reason) == ("failed", "lost")
+
+
+async def test_a_start_that_was_not_answered_is_said_again(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    first = (await agent.hear(Start)).job
+    await agent.leave()
+    agent = await house.agent()
+    again = (await agent.hear(Start)).job
+    assert (again.attempt_id, again.epoch) == (first.attempt_id, first.epoch)
+    await agent.say(Accepted(attempt_id=again.attempt_id, epoch=again.epoch))
+    await agent.finish(again)
+    assert (await house.ended(run)).status == "succeeded"
+
+
+def house_id(job):
+    from uuid import UUID
+
+    return UUID(job.attempt_id)
+
+
+async def test_what_failed_and_why_is_said_from_the_last_lines(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    log = b"script.sh: line 1: frobnicate: command not found\n"
+    await agent.finish(job, log, exit_code=127, reason=Reason.EXITED)
+    await agent.send_log(job, log)
+    ended = await house.ended(run)
+    assert ended.reason_text.endswith("the command frobnicate was not found.")
+    assert ended.next_step
