@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,7 +106,7 @@ def provide(state: State) -> None:
         )
         if not confirm("Install Debian's docker.io with apt and start it?"):
             raise fail("Without an engine nothing can run: sudo apt install docker.io")
-        apt_install(PACKAGES)
+        apt_install(PACKAGES, also=("docker-cli",))  # a package of its own since Debian 13
     else:
         say("The container engine (docker.io) is installed but does not answer.")
         if not confirm("Start it?"):
@@ -113,27 +114,28 @@ def provide(state: State) -> None:
     start()
 
 
-def apt_install(packages: tuple[str, ...] | list[str]) -> None:
+def apt_install(packages: Sequence[str], *, also: Sequence[str] = ()) -> None:
+    """Install `packages`, and those of `also` that this release has."""
     say(f"Installing with apt: {' '.join(packages)}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    commands = (
-        ["apt-get", "update", "-qq"],
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
+    _apt(["apt-get", "update", "-qq"])
+    here = [name for name in also if _quietly(["apt-cache", "show", name]) == 0]
+    _apt(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, *here])
+    changed(f"installed with apt: {' '.join((*packages, *here))}")
+
+
+def _apt(command: list[str]) -> None:
+    done = subprocess.run(
+        command,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
-    for command in commands:
-        done = subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            say(done.stdout[-3000:])
-            raise fail(f"{' '.join(command)} failed (its output is above).")
-    changed(f"installed with apt: {' '.join(packages)}")
+    if done.returncode != 0:
+        say(done.stdout[-3000:])
+        raise fail(f"{' '.join(command)} failed (its output is above).")
 
 
 def start() -> None:
@@ -168,8 +170,10 @@ def start() -> None:
     changed(f"started dockerd (process {process.pid}, log {LOG}); it goes on after Cronium ends")
 
 
-def _quietly(command: list[str]) -> None:
-    subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+def _quietly(command: list[str]) -> int:
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    ).returncode
 
 
 def _wait(seconds: float) -> bool:

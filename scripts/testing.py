@@ -34,6 +34,8 @@ def main() -> None:
         if not engine.can_provide(state):
             raise fail(f"The tests need a container engine that answers on {state.address}.")
         engine.provide(state)
+    if not shutil.which("docker") and engine.is_root_with_apt():
+        engine.apt_install((), also=("docker-cli",))  # the tests build and start containers with it
     environment.ensure(dev=True)
     # Images first and beside the client: both take a minute and neither needs the other.
     images = _begin("scripts.build_images")

@@ -144,12 +144,15 @@ async def test_cancelling_a_caller_does_not_end_the_build(
 ) -> None:
     store = make_store(docker, contexts, scratch)
     begun = asyncio.Event()
-    caller = asyncio.create_task(store.ensure("cronium/bash", lambda _: begun.set()))
+    leaves = asyncio.create_task(store.ensure("cronium/bash", lambda _: begun.set()))
     await begun.wait()
-    caller.cancel()
+    joined = asyncio.Event()
+    stays = asyncio.create_task(store.ensure("cronium/bash", lambda _: joined.set()))
+    await joined.wait()
+    leaves.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await caller
-    assert await store.ensure("cronium/bash")
+        await leaves
+    assert await stays == await store.ensure("cronium/bash")
 
 
 async def test_without_an_engine_it_says_so(contexts: Path, tmp_path: Path) -> None:
