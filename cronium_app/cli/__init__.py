@@ -66,7 +66,7 @@ def _is_sentence(error: Exception) -> bool:
     """Whether its message is made for people. Compared by name, so that nothing is imported."""
     known = {
         "CroniumError", "SettingsError", "MigrationError", "KeyringError", "FolderInUse",
-        "FolderUnusable",
+        "FolderUnusable", "StartRefused",
     }  # fmt: skip
     return any(base.__name__ in known for base in type(error).__mro__)
 

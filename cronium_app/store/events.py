@@ -80,7 +80,9 @@ async def tags_of(session: AsyncSession, owner_id: UUID) -> list[str]:
         )
         .distinct()
     )
-    return sorted({tag for text in rows.all() for tag in json.loads(text)}, key=str.lower)
+    return sorted(
+        {tag for text in rows.all() for tag in json.loads(text)}, key=lambda tag: (tag.lower(), tag)
+    )
 
 
 async def count(session: AsyncSession, owner_id: UUID) -> int:

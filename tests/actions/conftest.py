@@ -1,0 +1,41 @@
+"""A running server core without an engine, on a database of its own per test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from cronium_app.actions import accounts
+from cronium_app.domain.permissions import Actor
+from cronium_app.services import Services, running
+from cronium_app.settings import load_settings
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+async def services(database_url: str, tmp_path: Path) -> AsyncIterator[Services]:
+    """Runs a test on SQLite and on PostgreSQL."""
+    settings = load_settings(
+        {"data_dir": str(tmp_path), "builtin_agent": False, "database_url": database_url},
+        environ={"HOME": str(tmp_path)},
+    )
+    async with running(settings) as built:
+        yield built
+
+
+@pytest.fixture
+async def alice(services: Services) -> Actor:
+    return await person(services, "alice@example.org", "admin")
+
+
+@pytest.fixture
+async def bob(services: Services) -> Actor:
+    return await person(services, "bob@example.org", "user")
+
+
+async def person(services: Services, email: str, role: str) -> Actor:
+    command = {"email": email, "password": PASSWORD, "role": role}
+    await accounts.create_user(services, None, command)
+    user = await accounts.find_user(services, email)
+    return Actor(user_id=user.id, email=user.email, role=accounts.Role(user.role))
