@@ -9,6 +9,7 @@ import { copyText, useSlash } from "./ui.jsx";
 
 const ROW = 20;
 const EARLIER = 4 * 1024 * 1024;
+const HURRY = 32 * 1024;
 const number = new Intl.NumberFormat("en");
 const remembered = (key, fallback) => (localStorage.getItem(`cronium.log.${key}`) ?? fallback) === "yes";
 
@@ -223,18 +224,28 @@ function useLog(socket, raw, attempt, onEnd) {
     let gone = false;
     const anchor = parseAnchor(location.hash);
     const from = anchor?.kind === "B" ? Math.max(0, anchor.from - EARLIER / 8) : 0;
-    const draw = () => {
-      frame ??= requestAnimationFrame(() => {
-        frame = undefined;
-        redraw();
-      });
+    // A line that is printed now is drawn in the next frame. While a long log streams in, drawing
+    // every frame would take most of the time, so then it is a few times a second.
+    let timer;
+    let drawn = 0;
+    const paint = () => {
+      frame = timer = undefined;
+      drawn = model.current.next;
+      redraw();
+    };
+    const draw = (now) => {
+      if (model.current.next - drawn < HURRY || !drawn || now) {
+        clearTimeout(timer);
+        timer = undefined;
+        frame ??= requestAnimationFrame(paint);
+      } else if (frame === undefined) timer ??= setTimeout(paint, 150);
     };
     const start = (offset) => {
       const own = (model.current = new LogModel({ from: offset }));
       stop = follow(own, socket, attempt, (what, detail) => {
         if (what !== "data") setState(what);
         if (what === "ended") ended.current?.(detail);
-        draw();
+        draw(what !== "data");
         // A log far larger than the window: its end matters more than the hours on the way there.
         if (what === "data" && !jumped && own.next - own.first > WINDOW / 4 && own.next - offset > WINDOW / 4) {
           jumped = true;
@@ -251,6 +262,7 @@ function useLog(socket, raw, attempt, onEnd) {
     return () => {
       gone = true;
       cancelAnimationFrame(frame);
+      clearTimeout(timer);
       stop();
     };
   }, [socket, raw, attempt]);
@@ -288,21 +300,42 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
   useEffect(() => {
     if (stick.current) toEnd();
   });
+  const arrived = useRef(false);
+  // Only what the reader does changes whether we follow. Rows that get their height late, or a
+  // log that is still short, move the content as well and mean nothing.
+  const touched = useRef(-Infinity);
+  const touch = () => void (touched.current = performance.now());
   const onScroll = () => {
     const { scrollTop, scrollHeight, clientHeight } = box.current;
-    const atEnd = scrollHeight - scrollTop - clientHeight < 24;
-    if (atEnd !== stick.current && (atEnd || scrollTop < lastTop.current - 1)) setStick(atEnd);
+    const up = scrollTop < lastTop.current - 1;
     lastTop.current = scrollTop;
+    if (performance.now() - touched.current > 1000) return;
+    touch(); // a swipe rolls on for a while
+    const atEnd = scrollHeight - scrollTop - clientHeight < 24;
+    if (atEnd !== stick.current && (atEnd || up)) setStick(atEnd);
   };
 
   // The line that the address names, once it is there.
-  const arrived = useRef(false);
   useEffect(() => {
-    if (!picked || arrived.current) return;
+    if (!picked || arrived.current) return undefined;
     const at = picked.kind === "L" ? model.current.indexOfNumber(picked.from) : model.current.indexOfOffset(picked.from);
-    if (at < 0) return;
-    arrived.current = true;
+    if (at < 0) {
+      if (state === "ended" && lines.length) {
+        arrived.current = true; // the log has no such line
+        setStick(true);
+      }
+      return undefined;
+    }
     list.current?.scrollToIndex(at, { align: "center" });
+    // While lines still stream in, the list may measure again and forget where it was sent.
+    const { id } = lines[at];
+    const timer = setTimeout(() => {
+      const row = box.current?.querySelector(`[data-id="${id}"]`)?.getBoundingClientRect();
+      const view = box.current?.getBoundingClientRect();
+      if (row && row.top >= view.top && row.bottom <= view.bottom) arrived.current = true;
+      redraw();
+    }, 60);
+    return () => clearTimeout(timer);
   });
 
   const goTo = (next) => {
@@ -364,6 +397,7 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
   };
 
   const keys = (event) => {
+    touch();
     if (event.key === "End") {
       event.preventDefault();
       setStick(true);
@@ -412,7 +446,8 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
       )}
       <div className="log-view">
         {/* Silent for screen readers: thousands of lines would be read aloud. The foot speaks. */}
-        <div className="log-scroll" ref={box} role="log" aria-live="off" aria-label="Log" tabIndex={0} onScroll={onScroll} onKeyDown={keys} onClick={pick}>
+        <div className="log-scroll" ref={box} role="log" aria-live="off" aria-label="Log" tabIndex={0} onScroll={onScroll} onKeyDown={keys} onClick={pick}
+          onWheel={touch} onTouchMove={touch} onPointerDown={touch}>
           <Virtualizer ref={list} data={lines} itemSize={ROW} shift={shift} scrollRef={box} bufferSize={400}>
             {(line) => (
               <Line key={line.id} line={line} rev={line.rev} words={words} current={line.id === current} picked={isPicked(line)} times={times} numbers={numbered}

@@ -99,11 +99,11 @@ export function Ticks({ runs, slots = 30 }) {
   const words = Object.entries(counts).map(([word, n]) => `${n} ${word}`).join(", ");
   const summary = shown.length ? `Last ${shown.length} runs: ${words}` : "No runs yet";
   return (
-    <span className="ticks" role="img" aria-label={summary} title={shown.length ? undefined : summary}>
+    <span className="ticks" role="group" aria-label={summary} title={shown.length ? undefined : summary}>
       {Array.from({ length: Math.max(0, slots - shown.length) }, (_, i) => <span key={`e${i}`} data-status="none" />)}
       {shown.map((run, i) =>
         run.href ? (
-          <Link key={run.href} to={run.href} tabIndex={-1} title={run.title || wordOf(run)} data-status={run.status} data-reason={run.reason} />
+          <Link key={run.href} to={run.href} tabIndex={-1} aria-hidden="true" title={run.title || wordOf(run)} data-status={run.status} data-reason={run.reason} />
         ) : (
           <span key={i} title={run.title || wordOf(run)} data-status={run.status} data-reason={run.reason} />
         ),
@@ -618,7 +618,9 @@ function Finder({ commands, found, onFind, onClose }) {
     return [...commands.filter(fits), ...found];
   }, [text, commands, found]);
   const here = Math.min(at, rows.length - 1);
-  useEffect(() => list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [here]);
+  useEffect(() => {
+    list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+  }, [here]);
 
   const go = (row) => {
     if (!row) return;

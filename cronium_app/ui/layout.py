@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import reflex as rx
 
@@ -169,7 +169,10 @@ def _running(data: ShellData) -> rx.Component:
 
 
 def _engine(data: ShellData) -> rx.Component:
-    tone = rx.match(data.engine, ("ready", "ok"), ("preparing", "info"), ("down", "bad"), "none")
+    tone = cast(
+        "rx.Var[str]",
+        rx.match(data.engine, ("ready", "ok"), ("preparing", "info"), ("down", "bad"), "none"),
+    )
     shown = rx.el.div(
         tone_pill("Engine", tone=tone),
         rx.el.span(data.engine_text, class_name="faint sm cut"),
@@ -213,7 +216,7 @@ def _banners(data: ShellData) -> rx.Component:
 
 def _banner(row: Any) -> rx.Component:
     return rx.el.div(
-        icon("warn"),
+        rx.cond(row["tone"] == "info", icon("info"), icon("warn")),
         rx.el.span(row["text"]),
         rx.cond(
             row["href"],

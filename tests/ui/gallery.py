@@ -1,3 +1,4 @@
+# ruff: noqa: F405
 """Every component on a few pages, for looking at and for the browser tests. Never shipped.
 
 CRONIUM_UI_MODULE=tests.ui.gallery REFLEX_WEB_WORKDIR=... python -m scripts.build_client

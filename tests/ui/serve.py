@@ -12,9 +12,9 @@ os.environ |= {
     "REFLEX_BACKEND_ONLY": "1",
 }
 
-import uvicorn  # noqa: E402
+import uvicorn
 
-from tests.ui.gallery import app  # noqa: E402
+from tests.ui.gallery import app
 
 
 def main() -> None:
@@ -23,11 +23,13 @@ def main() -> None:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(sys.argv[1])))
+    listener.listen(128)  # connections wait from here on; nobody is refused while it starts
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     config = uvicorn.Config(
         asgi,
         loop="uvloop",
         ws="websockets-sansio",
+        ws_per_message_deflate=False,
         access_log=False,
         log_level="warning",
         timeout_graceful_shutdown=2,

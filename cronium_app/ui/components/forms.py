@@ -144,13 +144,17 @@ def select(
 ) -> rx.Component:
     """The browser's own drop-down. `options` are pairs of value and words (a Var: list of pairs)."""
     if isinstance(options, rx.Var):
-        items = rx.foreach(options, lambda pair: rx.el.option(pair[1], value=pair[0]))
+        items = rx.foreach(options, _option)
     else:
         items = rx.fragment(*[rx.el.option(words, value=key) for key, words in options])
     return rx.el.span(
         rx.el.select(items, value=value, on_change=on_change, class_name="input", **props),
         class_name="select",
     )
+
+
+def _option(pair: Any) -> rx.Component:
+    return rx.el.option(pair[1], value=pair[0])
 
 
 def switch(
@@ -163,6 +167,7 @@ def switch(
     **props: Any,
 ) -> rx.Component:
     """On or off, at once. `spoken` names it for screen readers where no `label` is visible."""
+    attributes: dict[str, Any] = props if label is not None else {**props, "aria_label": spoken}
     box = rx.el.input(
         type="checkbox",
         role="switch",
@@ -170,8 +175,7 @@ def switch(
         on_change=on_change,
         disabled=disabled,
         class_name="switch",
-        **({"aria_label": spoken} if label is None else {}),
-        **props,
+        **attributes,
     )
     if label is None:
         return box

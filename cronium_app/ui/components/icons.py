@@ -1,6 +1,6 @@
 """Our own few icons, drawn on a 16-pixel grid in one stroke width."""
 
-from typing import Final
+from typing import Any, Final
 
 import reflex as rx
 
@@ -44,7 +44,9 @@ PATHS: Final[dict[str, str]] = {
 
 def icon(name: str, *, size: int = 16, label: str | None = None) -> rx.Component:
     """The icon `name` of PATHS. Silent for screen readers unless it has a `label`."""
-    spoken = {"role": "img", "aria_label": label} if label else {"aria_hidden": "true"}
+    spoken: dict[str, Any] = {"aria_hidden": "true"}
+    if label:
+        spoken = {"role": "img", "aria_label": label}
     return rx.el.svg(
         rx.el.path(d=PATHS[name]),
         view_box="0 0 16 16",
