@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,7 +64,7 @@ class Host(Protocol):
     containers: Containers
     images: ImageStore
     journal: Journal
-    disk: Executor
+    disk: ThreadPoolExecutor
     cpu_count: int
 
     async def engine_up(self) -> None:
@@ -174,8 +174,10 @@ class Attempt:
             await self._crashed()
 
     async def _run(self) -> None:
-        self.spool = await self._on_disk(Spool, self._folder)
-        self._pump = Pump(self.spool, self._host.disk, self._log_grew)
+        spool: Spool = await self._on_disk(Spool, self._folder)
+        self.spool = spool
+        self._pump = Pump(spool, self._host.disk, self._log_grew)
+        self._host.log_grew(self)  # somebody may have asked for it before it was open
         pumping = asyncio.create_task(self._pump.run(), name=f"pump {self.id}")
         try:
             while not self.final:

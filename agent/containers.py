@@ -6,7 +6,7 @@ same engine are never touched. Names and ids in URLs come from our own records o
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -274,8 +274,8 @@ class Containers:
             await asyncio.sleep(0.1)
 
     async def logs(self, container_id: str, *, follow: bool) -> AsyncIterator[bytes]:
-        """The multiplexed bytes of the engine's own log, from the beginning."""
-        params = {"stdout": 1, "stderr": 1, "follow": int(follow)}
+        """The multiplexed bytes of the engine's own log, from the beginning, with timestamps."""
+        params = {"stdout": 1, "stderr": 1, "follow": int(follow), "timestamps": 1}
         with _translated():
             async with self._docker._query(  # pyright: ignore[reportPrivateUsage]
                 f"containers/{container_id}/logs",
@@ -300,7 +300,7 @@ class Containers:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated() -> Generator[None]:
     try:
         yield
     except aiodocker.DockerError as error:

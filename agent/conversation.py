@@ -70,6 +70,8 @@ class Conversation:
         self._wake = asyncio.Event()
         self._beat = asyncio.Event()
         self._starting: set[asyncio.Task[None]] = set()
+        # What attempts say of themselves before their Accepted has gone out.
+        self._early: dict[str, list[FromAgent]] = {}
 
     async def run(self) -> None:
         """Returns when the link is closed or the peer is not understood."""
@@ -101,8 +103,14 @@ class Conversation:
 
     def say_of(self, attempt: Attempt, message: FromAgent) -> None:
         """Only if the server asked for this attempt over this link."""
-        if attempt.id in self._next:
+        if attempt.id in self._early:
+            self._early[attempt.id].append(message)
+        elif attempt.id in self._next:
             self.say(message)
+
+    def follow(self, attempt_id: str) -> None:
+        """The server knows of it: from now on tell everything, the log from its beginning."""
+        self._next.setdefault(attempt_id, 0)
 
     def log_grew(self, attempt: Attempt) -> None:
         if attempt.id in self._next:
@@ -201,17 +209,16 @@ class Conversation:
 
     async def _start(self, message: Start) -> None:
         job = message.job
-        # Followed from now on, so that nothing of it is missed between here and Accepted.
-        followed = job.attempt_id in self._next
-        self._next.setdefault(job.attempt_id, 0)
-        answer = await self._desk.start(message)
-        if isinstance(answer, Refused) and not followed:
-            self.unfollow(job.attempt_id)
-        # Before whatever it has said of itself meanwhile.
-        self._small.appendleft(answer)
-        self._wake.set()
+        early = self._early.setdefault(job.attempt_id, [])
+        try:
+            answer = await self._desk.start(message)
+        finally:
+            self._early.pop(job.attempt_id, None)
+        self.say(answer)
+        for said in early:
+            self.say(said)
         attempt = self._desk.find(job.attempt_id, job.epoch)
-        if isinstance(answer, Accepted) and attempt is not None:
+        if isinstance(answer, Accepted) and attempt is not None and not early:
             self._catch_up(attempt)
 
     def _resume(self, message: Resume) -> None:

@@ -256,6 +256,10 @@ class Engine:
             self._conversation.say_of(attempt, message)
         self._beat()
 
+    def _follow(self, attempt: Attempt) -> None:
+        if self._conversation is not None:
+            self._conversation.follow(attempt.id)
+
     def _beat(self) -> None:
         if self._conversation is not None:
             self._conversation.beat()
@@ -291,6 +295,7 @@ class Engine:
         held = self._attempts.get(job.attempt_id)
         if held is not None and held.epoch == job.epoch:
             await held.taken()
+            self._follow(held)
             return Accepted(attempt_id=job.attempt_id, epoch=job.epoch)
         refused = self._refuse(job, held)
         if refused is not None:
@@ -304,6 +309,7 @@ class Engine:
         promise = self.journal.append(record)
         entry = self.journal.state.entries[job.attempt_id]
         attempt = Attempt(self, entry, self._spool_folder(job.attempt_id), promise)
+        self._follow(attempt)
         self._launch(attempt)
         self._beat()
         try:

@@ -16,6 +16,7 @@ _SEGMENT_BYTES = 64 * 1024
 _FLUSH_BYTES = 64 * 1024
 _BATCH_BYTES = 256 * 1024
 _RETRY_S = 1.0
+_MOMENT_S = 0.003
 
 
 class _Segment:
@@ -33,8 +34,8 @@ class _Segment:
 
 
 class Pump:
-    """`put` never waits. The first bytes after a pause go to the disk at once, later ones in
-    batches of 50 ms or 64 kB."""
+    """`put` never waits. The first bytes after a pause go to the disk almost at once, later
+    ones in batches of 50 ms or 64 kB."""
 
     def __init__(self, spool: Spool, disk: Executor, grew: Callable[[], None]) -> None:
         self._spool = spool
@@ -90,10 +91,11 @@ class Pump:
             self._grew()
 
     async def _gather(self, wait_s: float) -> None:
-        if wait_s <= 0 or self._hurry.is_set():
+        if self._hurry.is_set():
             return
         try:
-            async with asyncio.timeout(wait_s):
+            # Even after a pause a moment: one `print` may be several writes.
+            async with asyncio.timeout(max(wait_s, _MOMENT_S)):
                 await self._hurry.wait()
         except TimeoutError:
             return

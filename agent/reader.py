@@ -11,7 +11,7 @@ from collections.abc import Callable
 from agent.containers import Attachment, Containers, EngineDown, EngineRefused
 from agent.pump import Pump
 from agent.spool import Spool
-from agent.stream import STDERR, STDOUT, Demux, Trailer, TrailerCutter
+from agent.stream import STDERR, STDOUT, Demux, LogMender, Trailer, TrailerCutter
 
 _YIELD_BYTES = 256 * 1024
 _MAX_BACKLOG = 8 * 1024 * 1024
@@ -37,11 +37,15 @@ class Reader:
         self._spool = spool
         self._pump = pump
         self._on_trailer = on_trailer
-        self._cutter = TrailerCutter(nonce)
         self._skip = {STDOUT: 0, STDERR: 0}
+        self._begin_pass()
         self.attached = False
         self.attachment_ended = asyncio.Event()
         self.whole = False  # an attachment from the start ended by itself
+
+    def _begin_pass(self) -> None:
+        self._cutter = TrailerCutter(self._nonce)
+        self._stderr_cutter = TrailerCutter(self._nonce)
 
     @property
     def trailer(self) -> Trailer | None:
@@ -69,13 +73,13 @@ class Reader:
     async def read_log(self, *, follow: bool) -> None:
         """One pass over the engine's log; what the spool has already is skipped."""
         await self._pump.drain()
-        self._cutter = TrailerCutter(self._nonce)
+        self._begin_pass()
         self._skip = dict(self._spool.streams)
-        demux = Demux()
+        demux, mender = Demux(), LogMender()
         unyielded = 0
         async for chunk in self._containers.logs(self._id, follow=follow):
             for stream, data in demux.feed(chunk):
-                self._take(stream, data)
+                self._take(stream, mender.mend(stream, data))
             unyielded += len(chunk)
             if unyielded >= _YIELD_BYTES:
                 unyielded = 0
@@ -85,6 +89,7 @@ class Reader:
 
     async def finish(self) -> None:
         """The last pass is over: lets go of what was held back and waits for the disk."""
+        self._pump.put(STDERR, self._stderr_cutter.finish())
         self._pump.put(STDOUT, self._cutter.finish())
         await self._pump.drain()
 
@@ -110,7 +115,7 @@ class Reader:
             self._skip[stream] = max(0, skip - len(data))
             data = data[skip:]
         if stream == STDERR:
-            self._pump.put(STDERR, data)
+            self._pump.put(STDERR, self._stderr_cutter.feed(data))
             return
         self._pump.put(STDOUT, self._cutter.feed(data))
         if self._cutter.trailer is not None:

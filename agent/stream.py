@@ -1,6 +1,7 @@
 """The bytes of a container's output: frames apart, and the trailer cut off. Pure, no I/O.
 
-A wrapper (`agent.runtime`) writes, as the very last bytes on stdout, a *trailer*:
+A wrapper (`agent.runtime`) writes, as the very last bytes on stdout, a *trailer* (and an empty
+one on stderr, so that the end of both streams is known exactly):
 
     \\x1e <nonce> <exit code> <length of outputs> <length of conditions> <missing tool or ->\\n
     <outputs><conditions>
@@ -18,6 +19,7 @@ STDERR = 2
 MAX_REPORT_BYTES = 2_000_000
 
 _HEADER_MAX = 160
+_FULL_PART = 16 * 1024
 _HEADER = re.compile(rb"(\d{1,3}) (-1|\d{1,7}) (-1|\d{1,7}) ([A-Za-z0-9_.-]{1,40})\n")
 
 
@@ -42,6 +44,25 @@ class Demux:
             at += 8 + size
         self._rest = data[at:]
         return frames
+
+
+class LogMender:
+    """Gives the engine's log back the newlines it lost, so that it equals what was written.
+
+    The engine stores a line of more than 16 kB in parts, and some versions forget the newline of
+    the last part: a part shorter than a full one, or empty. Parts are full as long as the line
+    goes on, so a shorter one without newline was the end of a line if anything follows it. Empty
+    parts are sent only with timestamps on, so every frame begins with one: time, space, bytes.
+    """
+
+    def __init__(self) -> None:
+        self._owes_newline = {STDOUT: False, STDERR: False}
+
+    def mend(self, stream: int, frame: bytes) -> bytes:
+        data = frame[frame.find(b" ") + 1 :]
+        owed = self._owes_newline.get(stream, False)
+        self._owes_newline[stream] = len(data) < _FULL_PART and not data.endswith(b"\n")
+        return b"\n" + data if owed else data
 
 
 @dataclass(frozen=True)
@@ -81,6 +102,11 @@ class TrailerCutter:
 
     def finish(self) -> bytes:
         """The stream has ended: what was held back but belongs to the log."""
+        if self.trailer is None and self._held.startswith(self._mark):
+            # The very last newline may be one that the engine's log has lost.
+            rest = self.feed(b"\n")
+            if self.trailer is None:
+                self._held = rest + self._held
         held, self._held = self._held, b""
         if self.trailer is not None:
             return b""

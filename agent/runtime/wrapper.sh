@@ -5,6 +5,7 @@ exec 3>&2 2>/dev/null
 ulimit -H -n 65536
 ulimit -S -n 16384
 cr_end() {
+  printf '\036%s 0 0 0 -\n' "$cr_n" >&3
   printf '\036%s %d %d %d %s\n' "$cr_n" "$1" "$2" "$3" "$4"
 }
 @files@
