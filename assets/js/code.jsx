@@ -18,9 +18,6 @@ import {
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 
-// Above this an event of the page's socket (1,000,000 characters) could not carry the text.
-const EVENT_LIMIT = 500_000;
-
 const colours = HighlightStyle.define([
   { tag: [tags.keyword, tags.modifier, tags.operatorKeyword, tags.controlKeyword], color: "var(--syn-keyword)" },
   { tag: [tags.string, tags.special(tags.string), tags.regexp], color: "var(--syn-string)" },
@@ -111,7 +108,7 @@ function publish() {
 // --- the editor -----------------------------------------------------------------------------------
 
 export function CodeEditor({
-  value = "", version = "", language = "python", draftKey = "", line = 0, readOnly = false, label = "Script", height = "", limit = 1048576,
+  value = "", version = "", language = "python", draftKey = "", line = 0, readOnly = false, label = "Script", height = "", limit = 1048576, eventLimit = 950000,
   onSave, onTest, onLeave, onDirty, onDraft,
 }) {
   const host = useRef(null);
@@ -120,19 +117,21 @@ export function CodeEditor({
   const parts = useRef({ language: new Compartment(), readOnly: new Compartment(), hint: new Compartment() });
   const saved = useRef(value);
   const events = useRef({});
-  events.current = { onSave, onTest, onLeave, onDirty, onDraft, draftKey, limit, version };
+  events.current = { onSave, onTest, onLeave, onDirty, onDraft, draftKey, limit, eventLimit, version };
 
   useEffect(() => {
     let dirty = false;
     let timer;
     let left = null;
+    let sent = null; // the text that was last given away to be saved
+    let base = events.current.version; // the version that the text was typed on
     const text = () => view.current.state.doc.toString();
     const keep = () => {
       clearTimeout(timer);
       timer = undefined;
       const now = text();
       const differs = now !== saved.current;
-      if (!writeDraft(events.current.draftKey, differs ? { text: now, base: events.current.version, at: Date.now() } : null)) {
+      if (!writeDraft(events.current.draftKey, differs ? { text: now, base, at: Date.now() } : null)) {
         setNote({ kind: "full" });
       }
       if (differs !== dirty) {
@@ -147,18 +146,35 @@ export function CodeEditor({
         setNote({ kind: "long", size, limit: events.current.limit });
         return true;
       }
+      // A frame that is too long for the page's socket would cost the whole connection.
+      if (JSON.stringify(now).length > events.current.eventLimit) {
+        setNote({ kind: "large", size });
+        return true;
+      }
       if (timer) keep();
-      events.current[name]?.(now.length > EVENT_LIMIT ? "" : now);
+      if (name === "onSave") sent = now;
+      events.current[name]?.(now);
       return true;
     };
-    const adopt = (next, { keepUndo = false } = {}) => {
+    const adopt = (next) => {
       saved.current = next;
+      base = events.current.version;
       if (next !== text()) {
-        view.current.dispatch({
-          changes: { from: 0, to: view.current.state.doc.length, insert: next },
-          annotations: keepUndo ? [] : undefined,
-        });
+        view.current.dispatch({ changes: { from: 0, to: view.current.state.doc.length, insert: next } });
       }
+      keep();
+    };
+    /** The server has another saved text. What was typed and not saved stays as it is. */
+    const meet = (next) => {
+      if (text() === saved.current || text() === next) {
+        adopt(next);
+        setNote(null);
+        return;
+      }
+      saved.current = next;
+      if (next === sent || base === "") base = events.current.version;
+      const stale = base !== events.current.version;
+      setNote((was) => (was?.kind === "draft" || stale ? { kind: "draft", at: was?.at ?? Date.now(), stale } : was));
       keep();
     };
 
@@ -205,11 +221,12 @@ export function CodeEditor({
       view.current.focus();
     };
     const key = events.current.draftKey;
-    const api = { text, save: send("onSave"), test: send("onTest"), revert, adopt, goTo: (n) => goToLine(view.current, n) };
+    const api = { text, save: send("onSave"), test: send("onTest"), revert, adopt, meet, goTo: (n) => goToLine(view.current, n) };
     editors.set(key, api);
     host.current.editor = api;
     publish();
     if (restored) {
+      base = draft.base;
       setNote({ kind: "draft", at: draft.at, stale: draft.base !== events.current.version });
       events.current.onDraft?.();
       keep();
@@ -232,18 +249,12 @@ export function CodeEditor({
     // The editor is made anew only when it is about another text.
   }, [draftKey]);
 
-  // A new version from the server: the saved text is another one. What was typed since stays.
   const seen = useRef(version);
   useEffect(() => {
     const api = host.current?.editor;
     if (!api || (seen.current === version && saved.current === value)) return;
-    const untouched = api.text() === saved.current;
-    const first = seen.current === version;
     seen.current = version;
-    if (untouched || api.text() === value) {
-      api.adopt(value);
-      setNote(null);
-    } else if (!first) saved.current = value;
+    api.meet(value);
   }, [version, value]);
 
   useEffect(() => {
@@ -272,6 +283,16 @@ function Note({ note, onClose, onRevert }) {
     return (
       <div className="editor-note bad" role="alert">
         The script has {(note.size / 1048576).toFixed(1)} MiB; the limit is {note.limit / 1048576} MiB. Fetch large data in the script instead.
+        <span className="grow" />
+        <button type="button" className="btn btn-ghost btn-sm" onClick={onClose}>Close</button>
+      </div>
+    );
+  }
+  if (note.kind === "large") {
+    return (
+      <div className="editor-note bad" role="alert">
+        {(note.size / 1048576).toFixed(2)} MiB are too much to be sent from this page, though not for an event: save it by the API (PATCH /api/v1/events/…)
+        or the command line. It is kept in this browser.
         <span className="grow" />
         <button type="button" className="btn btn-ghost btn-sm" onClick={onClose}>Close</button>
       </div>

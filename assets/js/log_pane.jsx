@@ -487,9 +487,9 @@ function Tool({ text, label, sign, pressed, onClick }) {
 
 function Empty({ state, running, waiting }) {
   let text = waiting;
-  if (state === "ended" || (!running && state === "open")) text = "This run printed nothing.";
+  if (state === "ended") text = "This run printed nothing.";
   else if (state === "refused") text = "This log cannot be read: it is gone, or the session has ended.";
-  else if (state === "connecting" && !running) text = "";
+  else if (!running) text = ""; // its bytes are on the way
   return <div className="log-empty">{text}</div>;
 }
 

@@ -10,6 +10,7 @@ from reflex_components_core.base.error_boundary import ErrorBoundary
 
 from cronium_app.ui import layout, routes, theme
 from cronium_app.ui.components import button, link_button, notice
+from cronium_app.ui.components.code import EVENT_LIMIT
 from cronium_app.ui.page import Page
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def make_app(pages: "Sequence[Page]", api: "FastAPI | None" = None, *gates: Gate
         api_transformer=transformers or None,
         backend_exception_handler=tell_and_log,
     )
+    if app.sio is not None:
+        # Room for a script of 1 MiB in one event; who may send that much is the guard's business.
+        app.sio.eio.max_http_buffer_size = EVENT_LIMIT + 64 * 1024  # pyright: ignore[reportAttributeAccessIssue]
     for page in pages:
         _add(app, page)
     app.add_page(_not_found, route="404", title=f"Not found · {TITLE}")

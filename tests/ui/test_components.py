@@ -194,6 +194,33 @@ def test_too_long_a_script_is_refused_there_and_then(open_page: Open):
     expect(page.get_by_role("alert")).to_contain_text("1.1 MiB; the limit is 1 MiB")
 
 
+def test_a_script_as_long_as_allowed_is_saved(open_page: Open):
+    page = _ready(open_page("/events/1/edit"))
+    _editor(page).click()
+    # Every second character doubles on its way, and what is typed after it must be in it too.
+    page.evaluate(
+        "document.querySelector('.editor > div:last-child').editor.adopt('x\\n'.repeat(520_000))"
+    )
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("#")
+    page.keyboard.press("Control+s")
+    expect(page.get_by_text("saved 1040001")).to_be_visible(timeout=15_000)
+
+
+def test_a_newer_version_does_not_take_away_what_is_being_typed(open_page: Open):
+    page = _ready(open_page("/events/1/edit"))
+    _editor(page).click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("# mine ")
+    page.keyboard.press("Control+s")
+    page.keyboard.type("and more ")
+    expect(page.get_by_text("saved ", exact=False).first).to_be_visible()
+    expect(_editor(page)).to_contain_text("# mine and more")
+    expect(page.get_by_text("unsaved", exact=True)).to_be_visible()
+    page.wait_for_function("localStorage['cronium.draft.event-1']?.includes('and more')")
+    expect(page.get_by_text("A newer version was saved since")).to_have_count(0)
+
+
 def test_the_address_marks_a_line(open_page: Open):
     page = open_page("/events/1/edit#L12")
     expect(page.locator(".cm-marked-line")).to_have_text("class Store:")

@@ -24,6 +24,9 @@ PACKAGES = [
 ]
 # The same limit as the API's. Longer text is refused beside the editor, before it is sent.
 SCRIPT_LIMIT = 1024 * 1024
+# What one event may carry, counted as JSON: a script of 1 MiB in which much has to be escaped.
+# `application.make_app` lets the page's socket take as much; it would drop the connection else.
+EVENT_LIMIT = 4 * 1024 * 1024
 
 
 class CodeEditor(rx.NoSSRComponent):
@@ -42,6 +45,7 @@ class CodeEditor(rx.NoSSRComponent):
     label: rx.Var[str]
     height: rx.Var[str]
     limit: rx.Var[int]
+    event_limit: rx.Var[int]
     on_save: rx.EventHandler[passthrough_event_spec(str)]
     on_test: rx.EventHandler[passthrough_event_spec(str)]
     on_leave: rx.EventHandler[passthrough_event_spec(str)]
@@ -93,9 +97,8 @@ def code_editor(
 
     Ctrl-S calls `on_save(text)`, Ctrl-Enter `on_test(text)`, leaving the editor `on_leave(text)`
     (only if changed), `on_dirty(bool)` whenever "differs from the saved text" flips. Buttons ask
-    for the text by `editor_save()` and `editor_test()`. Text over 1 MiB is refused there and
-    then; over 500 kB an event may not carry it (the page's socket takes 1,000,000 characters), so
-    it arrives as "" and the text waits at `window.cronium.editor.text(draft_key)` for a fetch.
+    for the text by `editor_call("save")`. Text over 1 MiB is refused there and then, and so is what
+    would not fit into one event: no handler is ever called with less than the whole text.
 
     `line` or `#L12` in the address scrolls to a line and marks it.
     """
@@ -109,6 +112,7 @@ def code_editor(
         label="Script",
         height=height,
         limit=SCRIPT_LIMIT,
+        event_limit=EVENT_LIMIT,
         **events,
     )
 
