@@ -31,16 +31,32 @@ _SEND: Final = """async () => {
   const send = form.querySelector("button[type=submit]");
   send.setAttribute("data-pending", "yes");
   say("");
-  try {
-    const answer = await fetch(PATH, {
+  const post = async (path, fields) => {
+    const answer = await fetch(path, {
       method: "POST",
       headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify(body),
+      body: JSON.stringify(fields),
     });
-    const told = await answer.json().catch(() => ({}));
+    return [answer, await answer.json().catch(() => ({}))];
+  };
+  try {
+    let answer, told;
+    try {
+      [answer, told] = await post(PATH, body);
+    } catch (lost) {
+      // The answer may be lost although the request was served: a browser drops what is under way
+      // when a network interface of its host changes, and each container brings one.
+      await new Promise((done) => setTimeout(done, 500));
+      [answer, told] = await post(PATH, body);
+      if (!answer.ok && body.code) {
+        const { email, password } = body;
+        const [signed, words] = await post("/auth/login", { email, password });
+        if (signed.ok) [answer, told] = [signed, words];
+      }
+    }
     if (answer.ok) {
       sessionStorage.clear();
-      const next = typeof told.next === "string" ? told.next : "/";
+      const next = AFTER;
       const safe = /^\\/(?![\\/\\\\])/.test(next) && !next.includes("\\\\");
       location.replace(safe ? next : "/");
       return;
@@ -53,6 +69,11 @@ _SEND: Final = """async () => {
   send.removeAttribute("data-pending");
 }"""
 
+# The welcome on the home page shows the demo's run and says what to do next.
+_AFTER: Final = {
+    "/auth/login": 'typeof told.next === "string" ? told.next : "/"',
+    "/auth/setup": '"/"',
+}
 _LOGIN_EXTRA: Final = """
   body.next = new URLSearchParams(location.search).get("next") || "/";
 """
@@ -115,7 +136,12 @@ def setup_page() -> rx.Component:
 
 
 def _form(name: str, path: str, extra: str, *children: rx.Component) -> rx.Component:
-    script = _SEND.replace("EXTRA", extra).replace("FORM", f'"{name}"').replace("PATH", f'"{path}"')
+    script = (
+        _SEND.replace("EXTRA", extra)
+        .replace("FORM", f'"{name}"')
+        .replace("PATH", f'"{path}"')
+        .replace("AFTER", _AFTER[path])
+    )
     problem = rx.el.div(
         notice(rx.el.span(custom_attrs={"data-words": ""}), tone="bad"),
         id=f"{name}-error",
@@ -140,6 +166,7 @@ def _input(
     return field(
         label,
         rx.el.input(
+            id=name,
             name=name,
             type=kind,
             auto_complete=complete,
@@ -149,6 +176,7 @@ def _input(
             class_name="input",
         ),
         hint=hint,
+        control_id=name,
     )
 
 

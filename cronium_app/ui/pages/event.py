@@ -559,7 +559,10 @@ def _settings() -> rx.Component:
         ),
         confirm_dialog(
             rx.el.p("With ", rx.el.b(EventState.name), " go, for good:"),
-            rx.el.ul(rx.foreach(EventState.goes, lambda item: rx.el.li(item, key=item))),
+            rx.el.ul(
+                rx.foreach(EventState.goes, lambda item: rx.el.li(item, key=item)),
+                class_name="bullets",
+            ),
             title="Delete this event?",
             opened=EventState.asking_delete,
             confirm="Delete event",

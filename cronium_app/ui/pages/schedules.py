@@ -359,11 +359,17 @@ def _row(item: rx.Var[Line]) -> rx.Component:
         rx.el.div(
             rx.el.div(item.words),
             rx.el.div(
-                item.zone,
                 rx.cond(
                     item.next_at,
-                    rx.fragment(", next ", when(item.next_at, show="both", zone=item.zone)),
-                    rx.cond(item.ended, ", it has fired for the last time", rx.fragment()),
+                    rx.fragment("next ", when(item.next_at, show="both", zone=item.zone)),
+                    rx.fragment(
+                        item.zone,
+                        rx.cond(
+                            item.ended,
+                            ", it has fired for the last time",
+                            rx.cond(item.enabled, ", paused with the event", ", off"),
+                        ),
+                    ),
                 ),
                 class_name="faint sm",
             ),
