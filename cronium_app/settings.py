@@ -57,6 +57,13 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
 
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite", "postgresql", "postgres:")):
+            raise ValueError("the database must be SQLite or PostgreSQL")
+        return value
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
@@ -151,5 +158,6 @@ def _file(data_dir: Path, environ: Mapping[str, str]) -> dict[str, object]:
 def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     field = str(first["loc"][0])
-    shown = "" if "secret" in field or "password" in field else f" ({first['input']!r})"
+    hidden = any(word in field for word in ("secret", "password", "url"))  # may hold a password
+    shown = "" if hidden else f" ({first['input']!r})"
     return f"{PREFIX}{field.upper()}{shown} is not usable: {first['msg']}."

@@ -20,6 +20,7 @@ from cronium_app.store.database import Database
 from cronium_app.store.migrate import migrate
 
 ROOT = Path(__file__).resolve().parents[1]
+CRONIUM = str(Path(sys.executable).parent / "cronium")
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -164,7 +165,7 @@ class ServerProcess:
         environment |= {"CRONIUM_HOST": "127.0.0.1", "CRONIUM_PORT": "0"} | self._environment
         self.log = (self.data.parent / f"{self.data.name}.log").open("a")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cronium_app.cli", "serve", "--data", str(self.data)],
+            [CRONIUM, "serve", "--data", str(self.data)],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -183,6 +184,16 @@ class ServerProcess:
                 self.url = line.removeprefix(wanted).strip()
                 return
         raise AssertionError(f"the server ended: {self.lines}; see {self.log.name}")
+
+    def token(self) -> str:
+        """A token of the administrator named in the environment."""
+        email = self._environment["CRONIUM_ADMIN_EMAIL"]
+        made = subprocess.run(
+            [CRONIUM, "token", "create", "--email", email, "--name", "test"],
+            env={**os.environ, "CRONIUM_DATA_DIR": str(self.data)},
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return made.stdout.strip()
 
     @property
     def pid(self) -> int:
