@@ -21,7 +21,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,7 +99,7 @@ def build(web: Path, say: Say) -> None:
     say("Building the browser client (the first time fetches its packages, about half a minute).")
     stage = _stage(web)
     _export(web, stage, say)
-    for name in _make_addresses_relative(client_dir(web)):
+    for name in make_addresses_relative(client_dir(web)):
         say(f"  addresses follow the page: {name}")
     _drop_sources(client_dir(web))
     _keep_lock(stage, say)
@@ -234,7 +234,7 @@ def _link(link: Path, target: Path) -> None:
     link.symlink_to(target)
 
 
-def _make_addresses_relative(client: Path) -> Iterator[str]:
+def make_addresses_relative(client: Path) -> Iterator[str]:
     """Reflex writes the server's address into the bundle. Ours must work at any host and port,
     also behind a proxy, so the page's own address takes its place."""
     files = sorted((client / "assets").glob("reflex-env-*.js"))
@@ -318,7 +318,7 @@ def _files(path: Path, pattern: str) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _only_one(web: Path) -> Iterator[None]:
+def _only_one(web: Path) -> Generator[None]:
     """Two builds into one folder would mix; the second waits and then finds it done."""
     with (web / "cronium-client.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
