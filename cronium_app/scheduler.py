@@ -4,6 +4,7 @@ instants there are is said by `domain.schedules`, what was dealt with by `schedu
 
 import asyncio
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import structlog
 from apscheduler.jobstores.base import JobLookupError
@@ -23,11 +24,11 @@ from cronium_app.orchestrator.bus import Bus
 from cronium_app.orchestrator.core import Orchestrator, SubmitRun
 from cronium_app.store import fires, runs
 from cronium_app.store.database import Database
-from cronium_app.store.tables import Event, Run, Schedule
+from cronium_app.store.tables import Event, Schedule
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 500  # fires in one transaction
+AT_ONCE = 100  # fires in one transaction: more would hold up the loop
 GUARD_S = 5  # looks at the schedules this often, whatever the clock did
 WAKE = "wake"
 UNHEALTHY_S = 30.0
@@ -96,24 +97,28 @@ class Scheduler:
             )
 
     async def fire_due(self) -> int:
-        """Deal with at most 500 due fires in one transaction. Returns how many there were."""
+        """Deal with at most 100 due fires in one transaction. Returns how many there were."""
         now = self._clock.now()
-        made: list[Run] = []
         async with self._db.write() as session:
             found = await fires.due(session, now, limit=AT_ONCE)
-            for schedule, event in found:
-                if (run := await self._fire(session, schedule, event, now)) is not None:
-                    made.append(run)
+            contents = await self._contents(session, [event for _, event in found])
+            wishes = [
+                wish
+                for schedule, event in found
+                if (wish := self._fire(schedule, event, contents.get(event.id), now)) is not None
+            ]
+            made = await self._orchestrator.submit_fires(session, wishes)
+            session.add_all(schedule for schedule, _ in found)
         for run in made:
             self._orchestrator.submitted(run)
-        for schedule, _event in found:
+        for schedule, _ in found:
             self._bus.publish("schedule", schedule.id, schedule.owner_id)
         return len(found)
 
-    async def _fire(
-        self, session: AsyncSession, schedule: Schedule, event: Event, now: datetime
-    ) -> Run | None:
-        """One fire: its run or its skip, and the move to the next one."""
+    def _fire(
+        self, schedule: Schedule, event: Event, content: EventContent | None, now: datetime
+    ) -> tuple[SubmitRun, FireDecision] | None:
+        """One fire: move the schedule on, and say what becomes of it. None: nothing."""
         fired = schedule.next_fire_at or now
         try:
             spec = _spec(schedule)
@@ -126,24 +131,7 @@ class Scheduler:
         if not decision.runs and now - fired > misfire.WINDOW:
             following = _within_window(spec, fired, now)
         fires.moved(schedule, fired=fired, following=following)
-        session.add(schedule)
-        if not event.enabled or event.archived_at is not None or event.revision < 1:
-            return None
-        return await self._make(session, schedule, event, fired, decision)
-
-    async def _make(
-        self,
-        session: AsyncSession,
-        schedule: Schedule,
-        event: Event,
-        fired: datetime,
-        decision: FireDecision,
-    ) -> Run | None:
-        text = await runs.content_of(session, event.id, event.revision)
-        try:
-            content = EventContent.model_validate_json(text or "")
-        except ValidationError:
-            log.exception("a revision cannot be read", event=str(event.id))
+        if content is None or not event.enabled or event.archived_at is not None:
             return None
         wish = SubmitRun(
             event_id=event.id,
@@ -152,13 +140,24 @@ class Scheduler:
             revision=event.revision,
             content=content,
             trigger=Trigger.SCHEDULE,
-            triggered_by_name=_in_words(schedule),
+            triggered_by_name=schedules.describe(spec),
             schedule_id=schedule.id,
             fire_time=fired,
         )
-        if decision.runs:
-            return await self._orchestrator.submit(session, wish)
-        return await self._orchestrator.skip(session, wish, decision.why)
+        return wish, decision
+
+    async def _contents(
+        self, session: AsyncSession, events: list[Event]
+    ) -> dict[UUID, EventContent]:
+        """The newest revision of each event, read once."""
+        contents: dict[UUID, EventContent] = {}
+        for event in {event.id: event for event in events}.values():
+            text = await runs.content_of(session, event.id, event.revision)
+            try:
+                contents[event.id] = EventContent.model_validate_json(text or "")
+            except ValidationError:
+                log.exception("a revision cannot be read", event=str(event.id))
+        return contents
 
 
 def _spec(schedule: Schedule) -> ScheduleSpec:
@@ -173,13 +172,6 @@ def _spec(schedule: Schedule) -> ScheduleSpec:
         end=schedule.end_at,
         dst=schedule.dst,
     )
-
-
-def _in_words(schedule: Schedule) -> str:
-    try:
-        return schedules.describe(_spec(schedule))
-    except ScheduleError:
-        return schedule.kind
 
 
 def _within_window(spec: ScheduleSpec, fired: datetime, now: datetime) -> datetime | None:

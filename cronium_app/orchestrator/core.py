@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from cronium_app.domain import waiting
 from cronium_app.domain.clock import Clock
 from cronium_app.domain.events import EventContent
 from cronium_app.domain.ids import new_id
+from cronium_app.domain.misfire import FireDecision
 from cronium_app.domain.runs import FINAL, LEASE_RENEW_S, RunStatus, Trigger
 from cronium_app.domain.waiting import EngineView, ImageView
 from cronium_app.executors.base import Report
@@ -128,12 +129,21 @@ class Orchestrator:
         run = self._row(wish)
         return run if await runs.insert(session, run) else None
 
-    async def skip(self, session: AsyncSession, wish: SubmitRun, why: str) -> Run | None:
-        """A fire that becomes no run: a row all the same, born cancelled, without attempt."""
+    async def submit_fires(
+        self, session: AsyncSession, fires: Sequence[tuple[SubmitRun, FireDecision]]
+    ) -> list[Run]:
+        """Fires of schedules, many at once. One that is not to run becomes a row all the same,
+        born cancelled, without attempt. Returns the new ones; call `submitted` for each."""
+        rows = [self._fire_row(wish, decision) for wish, decision in fires]
+        new = await runs.insert_fires(session, rows)
+        return [row for row in rows if row.id in new]
+
+    def _fire_row(self, wish: SubmitRun, decision: FireDecision) -> Run:
         run = self._row(wish)
-        run.status, run.reason = RunStatus.CANCELLED.value, Reason.SKIPPED.value
-        run.reason_text, run.finished_at = why, run.created_at
-        return run if await runs.insert(session, run) else None
+        if not decision.runs:
+            run.status, run.reason = RunStatus.CANCELLED.value, Reason.SKIPPED.value
+            run.reason_text, run.finished_at = decision.why, run.created_at
+        return run
 
     def _row(self, wish: SubmitRun) -> Run:
         now = self._clock.now()

@@ -49,19 +49,26 @@ class Renewed:
 
 async def insert(session: AsyncSession, run: Run) -> bool:
     """Queue a run. False if its (schedule, fire time) has a run already."""
-    values = run.model_dump()
     if run.schedule_id is None:
         session.add(run)
         return True
+    return bool(await insert_fires(session, [run]))
+
+
+async def insert_fires(session: AsyncSession, fires: Collection[Run]) -> set[UUID]:
+    """Queue runs of schedules in one statement. Returns the ids of those that are new: a
+    (schedule, fire time) that has a run already gets no second one."""
+    if not fires:
+        return set()
     dialect = session.get_bind().dialect.name
     insert_into = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = (
         insert_into(Run)
-        .values(**values)
+        .values([run.model_dump() for run in fires])
         .on_conflict_do_nothing(index_elements=["schedule_id", "fire_time"])
         .returning(col(Run.id))
     )
-    return (await session.exec(statement)).first() is not None
+    return set((await session.exec(statement)).scalars())
 
 
 async def get(session: AsyncSession, run_id: UUID) -> Run | None:

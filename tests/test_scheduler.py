@@ -1,0 +1,215 @@
+"""What is due becomes runs or visible skips, once, whoever looks and however late."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlmodel import col, select
+
+from cronium_app.domain import schedules
+from cronium_app.domain.clock import SystemClock
+from cronium_app.domain.events import EventContent
+from cronium_app.domain.misfire import decide
+from cronium_app.executors.container import AgentHub
+from cronium_app.logs.files import LogStore
+from cronium_app.orchestrator.adoption import Identity
+from cronium_app.orchestrator.bus import Bus
+from cronium_app.orchestrator.core import Orchestrator
+from cronium_app.scheduler import Scheduler
+from cronium_app.store.database import Database
+from cronium_app.store.tables import Event, Revision, Run, Schedule, User
+
+
+class Place:
+    """A scheduler with its own orchestrator, as one server has it; nothing of it runs by itself."""
+
+    def __init__(self, db: Database, clock, folder, name: str) -> None:
+        bus = Bus()
+        self.bus = bus
+        self.logs = LogStore(folder / name)
+        self.orchestrator = Orchestrator(
+            db=db, clock=clock, logs=self.logs, bus=bus,
+            hub=AgentHub(self.logs, server_id=name, version="1"),
+            identity=Identity(server_id=name, instance_id="1"),
+        )  # fmt: skip
+        self.scheduler = Scheduler(db=db, clock=clock, orchestrator=self.orchestrator, bus=bus)
+
+
+@pytest.fixture
+def place(db, clock, tmp_path):
+    made = Place(db, clock, tmp_path, "one")
+    yield made
+    made.logs.close()
+
+
+@pytest.fixture
+async def event(db, clock) -> Event:
+    now = clock.now()
+    user = User(email="a", password_hash="", role="admin", created_at=now, password_changed_at=now)
+    content = EventContent(runtime="bash", script="true")
+    row = Event(owner_id=user.id, name="Nightly", revision=1, created_at=now, updated_at=now)
+    async with db.write() as session:
+        session.add(user)
+        await session.flush()
+        session.add(row)
+        await session.flush()
+        session.add(
+            Revision(event_id=row.id, number=1, content=content.canonical(),
+                     sha256=content.sha256(), created_at=now)
+        )  # fmt: skip
+    return row
+
+
+async def add_schedule(db, clock, event: Event, **columns) -> Schedule:
+    now = clock.now()
+    values = {
+        "event_id": event.id, "owner_id": event.owner_id, "kind": "interval", "every_s": 60,
+        "anchor_at": now, "created_at": now, "updated_at": now,
+    } | columns  # fmt: skip
+    row = Schedule(**values)
+    if row.next_fire_at is None:
+        spec = schedules.load(
+            row.kind, anchor=row.anchor_at, expression=row.expression, every_s=row.every_s,
+            at=row.at, timezone=row.timezone,
+        )  # fmt: skip
+        row.next_fire_at = schedules.next_fire(spec, now)
+    async with db.write() as session:
+        session.add(row)
+    return row
+
+
+async def rows(db) -> list[Run]:
+    async with db.read() as session:
+        return list((await session.exec(select(Run).order_by(col(Run.fire_time)))).all())
+
+
+async def fire_all(place: Place) -> int:
+    count = 0
+    while found := await place.scheduler.fire_due():
+        count += found
+    return count
+
+
+async def test_a_due_schedule_becomes_one_queued_run(db, clock, place, event):
+    schedule = await add_schedule(db, clock, event)
+    clock.travel(60.2)
+    assert await fire_all(place) == 1
+    assert await fire_all(place) == 0
+    (run,) = await rows(db)
+    assert (run.status, run.trigger, run.schedule_id) == ("queued", "schedule", schedule.id)
+    assert run.fire_time == schedule.next_fire_at
+    async with db.read() as session:
+        after = await session.get(Schedule, schedule.id)
+    assert after.next_fire_at == schedule.next_fire_at + timedelta(seconds=60)
+    assert after.last_fire_at == schedule.next_fire_at
+
+
+async def test_nothing_fires_before_its_time_or_for_a_disabled_event(db, clock, place, event):
+    await add_schedule(db, clock, event)
+    clock.travel(59.9)
+    assert await fire_all(place) == 0
+    async with db.write() as session:
+        found = await session.get(Event, event.id)
+        found.enabled = False
+        session.add(found)
+    clock.travel(1)
+    assert await fire_all(place) == 1
+    assert await rows(db) == []
+
+
+async def test_a_clock_set_back_fires_nothing_again(db, clock, place, event):
+    await add_schedule(db, clock, event)
+    clock.travel(61)
+    await fire_all(place)
+    clock.travel(-30)
+    await fire_all(place)
+    clock.travel(30)
+    await fire_all(place)
+    assert len(await rows(db)) == 1
+
+
+async def test_two_servers_make_one_run_of_each_fire(db, clock, tmp_path, event):
+    places = [Place(db, clock, tmp_path, name) for name in ("one", "two")]
+    for _ in range(30):
+        await add_schedule(db, clock, event)
+    clock.travel(61)
+    await asyncio.gather(*(fire_all(p) for p in places for _ in range(2)))
+    assert len(await rows(db)) == 30
+    for p in places:
+        p.logs.close()
+
+
+async def test_after_a_short_silence_the_newest_missed_fire_runs_and_the_others_are_seen(
+    db, clock, place, event
+):
+    await add_schedule(db, clock, event)
+    clock.travel(60 * 10 + 1)
+    await fire_all(place)
+    found = await rows(db)
+    assert [run.status for run in found] == ["cancelled"] * 9 + ["queued"]
+    assert {run.reason for run in found[:9]} == {"skipped"}
+    assert all(run.reason_text and run.attempt == 0 for run in found[:9])
+
+
+async def test_after_a_long_silence_one_row_stands_for_what_was_missed(db, clock, place, event):
+    await add_schedule(db, clock, event)
+    clock.travel(86_400 * 7)
+    await fire_all(place)
+    found = await rows(db)
+    assert found[0].reason_text.startswith("Missed by more than an hour")
+    assert len(found) <= 63
+    assert found[-1].status == "queued"
+    assert found[-1].fire_time == clock.now()
+
+
+async def test_a_thousand_due_at_once_are_all_made(db, clock, place, event):
+    now = clock.now()
+    async with db.write() as session:
+        for _ in range(1000):
+            session.add(
+                Schedule(event_id=event.id, owner_id=event.owner_id, kind="interval", every_s=60,
+                         anchor_at=now, next_fire_at=now, created_at=now, updated_at=now)
+            )  # fmt: skip
+    assert await fire_all(place) == 1000
+    assert len(await rows(db)) == 1000
+
+
+@pytest.mark.parametrize(
+    ("late_s", "following_due", "runs"),
+    [(0, True, True), (60, True, True), (61, True, False), (61, False, True), (3601, False, False)],
+)
+def test_when_a_late_fire_still_runs(late_s, following_due, runs):
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    following = now if following_due else now + timedelta(seconds=1)
+    assert decide(now - timedelta(seconds=late_s), following, now).runs is runs
+
+
+async def test_the_alarm_clock_wakes_it_in_time(sqlite_db, tmp_path):
+    clock = SystemClock()
+    now = clock.now()
+    user = User(email="a", password_hash="", role="admin", created_at=now, password_changed_at=now)
+    content = EventContent(runtime="bash", script="true")
+    row = Event(owner_id=user.id, name="N", revision=1, created_at=now, updated_at=now)
+    async with sqlite_db.write() as session:
+        session.add(user)
+        await session.flush()
+        session.add(row)
+        await session.flush()
+        session.add(Revision(event_id=row.id, number=1, content=content.canonical(),
+                             sha256=content.sha256(), created_at=now))  # fmt: skip
+    place = Place(sqlite_db, clock, tmp_path, "one")
+    due = now + timedelta(seconds=0.4)
+    task = asyncio.create_task(place.scheduler.run())
+    with place.bus.subscribe() as changes:
+        await add_schedule(sqlite_db, clock, row, every_s=3600, next_fire_at=due)
+        place.scheduler.wake()
+        async with asyncio.timeout(4):  # the guard alone would need five seconds
+            async for change in changes:
+                if change.noun == "run":
+                    break
+    assert place.scheduler.healthy
+    (run,) = await rows(sqlite_db)
+    assert run.created_at - due < timedelta(seconds=1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    place.logs.close()
