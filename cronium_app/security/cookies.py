@@ -60,7 +60,10 @@ def clear_cookie(*, secure: bool) -> str:
 
 def is_same_origin(origin: str, host: str, *, secure: bool) -> bool:
     """Whether a page of this very host and scheme sent the request."""
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # an unfinished IPv6 address, for instance
+        return False
     if parts.scheme not in ("http", "https") or not parts.netloc or not host:
         return False
     default = ":443" if parts.scheme == "https" else ":80"
@@ -75,5 +78,4 @@ def local_path(wanted: str) -> str:
         return "/"
     if wanted[1:2] in ("/", "\\") or "\\" in wanted or not wanted.isascii():
         return "/"
-    parts = urlsplit(wanted)
-    return "/" if parts.scheme or parts.netloc else wanted
+    return wanted
