@@ -1,3 +1,5 @@
+# pyright: reportPrivateUsage=false
+# What a State keeps to itself begins with _ (a public method would be an event handler).
 """Deny by default for every event that a browser sends.
 
 Every public method of a State class can be called by anyone who can open the socket, with any

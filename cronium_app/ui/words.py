@@ -113,7 +113,8 @@ def limits(values: Mapping[str, Any]) -> str:
 
 def touches(runtime: str, image: str, *, network: bool) -> str:
     """What a run may reach: `container cronium/bash, network on, no files of this host`."""
-    name = image or DEFAULT_IMAGES.get(runtime, "")  # pyright: ignore[reportArgumentType, reportCallIssue]
+    defaults: Mapping[str, str] = {str(key): value for key, value in DEFAULT_IMAGES.items()}
+    name = image or defaults.get(runtime, "")
     return f"container {name}, network {'on' if network else 'off'}, no files of this host"
 
 

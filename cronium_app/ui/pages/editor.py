@@ -1,3 +1,7 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """The editor of an event, saved or new: the script, the settings beside it as sentences, Test.
 
 The script's text belongs to the browser until it is saved or tested (see `code_editor`). The
@@ -520,10 +524,14 @@ def _remember_in_address(query: dict[str, str]) -> Any:
 
 # --- the parts of the page ---------------------------------------------------------------------
 
+# In a component a var stands for its later value, with a Var's methods; on the class it is typed
+# as the value.
+_Editor: Any = EditorState
+
 
 def dirty() -> rx.Var[bool]:
     """Something here is not saved."""
-    return EditorState.text_dirty | EditorState.fields_dirty
+    return _Editor.text_dirty | _Editor.fields_dirty
 
 
 def editor_actions(*, new: bool) -> rx.Component:
@@ -531,10 +539,10 @@ def editor_actions(*, new: bool) -> rx.Component:
     save_and_run = button(
         "Save and run",
         icon_name="play",
-        on_click=[EditorState.run_after_save, editor_call("save")],
+        on_click=[_Editor.run_after_save, editor_call("save")],
         class_name="hide-phone",
     )
-    run = button("Run now", icon_name="play", on_click=EditorState.run_now, class_name="hide-phone")
+    run = button("Run now", icon_name="play", on_click=_Editor.run_now, class_name="hide-phone")
     return rx.el.div(
         button("Test", icon_name="flask", hotkey="Ctrl ↵", on_click=editor_call("test")),
         save_and_run if new else rx.cond(dirty(), save_and_run, run),
@@ -546,7 +554,7 @@ def editor_actions(*, new: bool) -> rx.Component:
 def editor_body(*, new: bool) -> rx.Component:
     """The script with its test output, and the settings beside it."""
     return rx.el.div(
-        rx.el.p(EditorState.touches, class_name="touches"),
+        rx.el.p(_Editor.touches, class_name="touches"),
         rx.el.div(
             rx.el.div(_notes(), _script_card(), _test_card(), class_name="stack"),
             rx.el.div(_settings(new=new), class_name="stack settings-panel"),
@@ -560,25 +568,25 @@ def editor_body(*, new: bool) -> rx.Component:
 def _notes() -> rx.Component:
     return rx.fragment(
         rx.cond(
-            EditorState.old_revision,
+            _Editor.old_revision,
             notice(
                 "This is revision ",
-                EditorState.old_revision,
+                _Editor.old_revision,
                 ", not the newest one. Saving makes it the newest.",
                 tone="info",
                 action=link(
                     "Show the newest",
-                    href=routes.event_url(EditorState.event_id),
+                    href=routes.event_url(_Editor.event_id),
                     class_name="banner-link",
                 ),
             ),
             rx.fragment(),
         ),
         rx.cond(
-            EditorState.newer_revision,
+            _Editor.newer_revision,
             notice(
                 "Revision ",
-                EditorState.newer_revision,
+                _Editor.newer_revision,
                 " was saved elsewhere while you were writing. Your text is still here; "
                 "saving shows you both.",
                 tone="warn",
@@ -591,20 +599,20 @@ def _notes() -> rx.Component:
 def _script_card() -> rx.Component:
     return card(
         rx.cond(
-            EditorState.errors.get("script", ""),
-            notice(EditorState.errors.get("script", ""), tone="bad"),
+            _Editor.errors.get("script", ""),
+            notice(_Editor.errors.get("script", ""), tone="bad"),
             rx.fragment(),
         ),
         code_editor(
-            value=EditorState.script,
-            version=EditorState.version,
-            language=EditorState.runtime,
-            draft_key=EditorState.draft_key,
-            on_save=EditorState.save,
-            on_test=EditorState.test,
-            on_dirty=EditorState.set_dirty,
+            value=_Editor.script,
+            version=_Editor.version,
+            language=_Editor.runtime,
+            draft_key=_Editor.draft_key,
+            on_save=_Editor.save,
+            on_test=_Editor.test,
+            on_dirty=_Editor.set_dirty,
         ),
-        title=rx.el.span(lang_badge(EditorState.runtime), " ", "Script", class_name="line"),
+        title=rx.el.span(lang_badge(_Editor.runtime), " ", "Script", class_name="line"),
         flush=True,
         class_name="script-card",
     )
@@ -612,30 +620,30 @@ def _script_card() -> rx.Component:
 
 def _test_card() -> rx.Component:
     return rx.cond(
-        EditorState.test_run,
+        _Editor.test_run,
         card(
             rx.cond(
-                EditorState.test_sentence,
-                rx.el.p(EditorState.test_sentence, class_name="mute sm pad"),
+                _Editor.test_sentence,
+                rx.el.p(_Editor.test_sentence, class_name="mute sm pad"),
                 rx.fragment(),
             ),
             log_pane(
-                EditorState.test_run,
-                running=EditorState.test_live,
+                _Editor.test_run,
+                running=_Editor.test_live,
                 compact=True,
                 waiting="Starts as soon as its container does",
             ),
             title="Test output",
-            note=rx.el.span(status_pill(EditorState.test_status), class_name="line"),
+            note=rx.el.span(status_pill(_Editor.test_status), class_name="line"),
             actions=[
                 rx.cond(
-                    EditorState.test_live,
-                    button("Stop", kind="danger", small=True, on_click=EditorState.stop_test),
+                    _Editor.test_live,
+                    button("Stop", kind="danger", small=True, on_click=_Editor.stop_test),
                     rx.fragment(),
                 ),
                 link(
                     "Open the run",
-                    href=routes.run_url(EditorState.test_run),
+                    href=routes.run_url(_Editor.test_run),
                     class_name="mute sm",
                 ),
             ],
@@ -647,7 +655,7 @@ def _test_card() -> rx.Component:
 
 
 def _error(name: str) -> rx.Var[str]:
-    return EditorState.errors.get(name, "").to(str)
+    return _Editor.errors.get(name, "").to(str)
 
 
 def _settings(*, new: bool) -> rx.Component:
@@ -655,8 +663,8 @@ def _settings(*, new: bool) -> rx.Component:
         field(
             "Name",
             text_input(
-                EditorState.name,
-                on_change=lambda text: EditorState.set_text("name", text),
+                _Editor.name,
+                on_change=lambda text: _Editor.set_text("name", text),
                 max_length=200,
                 placeholder="nightly-backup",
             ),
@@ -666,16 +674,16 @@ def _settings(*, new: bool) -> rx.Component:
         field_group(
             "Language",
             segmented(
-                EditorState.runtime,
+                _Editor.runtime,
                 RUNTIMES,
-                on_change=lambda value: EditorState.set_text("runtime", value),
+                on_change=lambda value: _Editor.set_text("runtime", value),
                 label="Language",
             ),
         ),
         _where(),
         field_group(
             "Environment variables",
-            pairs_input(EditorState.env, on_change=EditorState.set_env),
+            pairs_input(_Editor.env, on_change=_Editor.set_env),
             rx.cond(
                 _error("env"),
                 rx.el.span(_error("env"), class_name="field-error", role="alert"),
@@ -686,7 +694,7 @@ def _settings(*, new: bool) -> rx.Component:
         _limits(),
         field_group(
             "Tags",
-            tag_input(EditorState.tags, on_change=EditorState.set_tags),
+            tag_input(_Editor.tags, on_change=_Editor.set_tags),
         ),
         _test_inputs(),
         class_name="stack",
@@ -703,8 +711,8 @@ def _where() -> rx.Component:
         field(
             "Image",
             text_input(
-                EditorState.image,
-                on_change=lambda text: EditorState.set_text("image", text),
+                _Editor.image,
+                on_change=lambda text: _Editor.set_text("image", text),
                 mono=True,
                 placeholder="the one that comes with the language",
             ),
@@ -712,10 +720,10 @@ def _where() -> rx.Component:
             error=_error("image"),
         ),
         switch(
-            EditorState.network,
-            on_change=EditorState.set_network,
+            _Editor.network,
+            on_change=_Editor.set_network,
             label=rx.cond(
-                EditorState.network,
+                _Editor.network,
                 "It may use the network.",
                 "It has no network.",
             ),
@@ -729,8 +737,8 @@ def _limits() -> rx.Component:
         return field(
             label,
             number_input(
-                EditorState.numbers[key],
-                on_change=lambda text: EditorState.set_number(key, text),
+                _Editor.numbers[key],
+                on_change=lambda text: _Editor.set_number(key, text),
                 unit=unit or None,
                 placeholder=default,
                 min="0",
@@ -762,8 +770,8 @@ def _test_inputs() -> rx.Component:
         field(
             "JSON",
             text_area(
-                EditorState.inputs,
-                on_change=lambda text: EditorState.set_text("inputs", text),
+                _Editor.inputs,
+                on_change=lambda text: _Editor.set_text("inputs", text),
                 rows=3,
                 mono=True,
                 placeholder='{"name": "value"}',
@@ -779,24 +787,22 @@ def _conflict_dialog() -> rx.Component:
     return dialog(
         rx.el.p(
             "Revision ",
-            rx.el.b(EditorState.theirs_revision),
+            rx.el.b(_Editor.theirs_revision),
             " was saved while you were writing. On the left is theirs, on the right is yours. "
             "Nothing is lost either way: what is saved stays in the history.",
         ),
         rx.cond(
-            EditorState.conflict & (EditorState.theirs != EditorState.mine),
-            diff_view(
-                before=EditorState.theirs, after=EditorState.mine, language=EditorState.runtime
-            ),
+            _Editor.conflict & (_Editor.theirs != _Editor.mine),
+            diff_view(before=_Editor.theirs, after=_Editor.mine, language=_Editor.runtime),
             mute("The scripts are the same; the settings differ."),
         ),
         title="Somebody saved a newer revision",
-        opened=EditorState.conflict,
-        on_close=EditorState.close_conflict,
+        opened=_Editor.conflict,
+        on_close=_Editor.close_conflict,
         actions=[
-            button("Go on writing", on_click=EditorState.close_conflict),
-            button("Take theirs", kind="danger", on_click=EditorState.take_theirs),
-            button("Save mine as the newest", kind="primary", on_click=EditorState.save_over),
+            button("Go on writing", on_click=_Editor.close_conflict),
+            button("Take theirs", kind="danger", on_click=_Editor.take_theirs),
+            button("Save mine as the newest", kind="primary", on_click=_Editor.save_over),
         ],
         wide=True,
     )

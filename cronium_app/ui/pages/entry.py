@@ -5,7 +5,7 @@ and is read when the page's socket opens. No State takes part, so no password pa
 and the set-up code stays in the address' fragment, which no server and no log ever sees.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import reflex as rx
 
@@ -160,7 +160,7 @@ def _form(name: str, path: str, extra: str, *children: rx.Component) -> rx.Compo
 
 
 def _input(
-    label: str, name: str, kind: str, complete: str, *, hint: str | None = None, focus: bool = False
+    label: str, name: str, kind: Any, complete: str, *, hint: str | None = None, focus: bool = False
 ) -> rx.Component:
     # A plain input: what is typed here never leaves the browser before the form is sent.
     return field(

@@ -1,3 +1,7 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """One event: its editor, its runs, its history, and what may be done with it as a whole."""
 
 from dataclasses import dataclass
@@ -228,7 +232,9 @@ class EventState(AppState):
                 await self._show_runs(view.id)
             case "history":
                 await self._show_history(view)
-            case "":
+            case "settings":
+                pass
+            case _:
                 await self._show_editor(view)
 
     async def _show_editor(self, view: EventView) -> None:
@@ -344,31 +350,35 @@ class NewEventState(AppState):
 
 # --- the pages --------------------------------------------------------------------------------
 
+# In a component a var stands for its later value, with a Var's methods; on the class it is typed
+# as the value.
+_Event: Any = EventState
+_New: Any = NewEventState
+_Editor: Any = EditorState
+
 
 def event_page() -> rx.Component:
-    shown = EventState.ready & ~EventState.missing
+    shown = _Event.ready & ~_Event.missing
     return frame(
         rx.cond(
-            EventState.missing,
+            _Event.missing,
             not_found("event", routes.EVENTS, "All events"),
-            rx.cond(EventState.ready, _body(), skeleton(rows=10)),
+            rx.cond(_Event.ready, _body(), skeleton(rows=10)),
         ),
-        title=EventState.name,
+        title=_Event.name,
         crumbs=[("Events", routes.EVENTS)],
         beside=rx.el.span(
-            rx.cond(EventState.archived, tone_pill("archived", tone="none"), rx.fragment()),
-            rx.cond(
-                dirty() & (EventState.tab == ""), tone_pill("unsaved", tone="warn"), rx.fragment()
-            ),
+            rx.cond(_Event.archived, tone_pill("archived", tone="none"), rx.fragment()),
+            rx.cond(dirty() & (_Event.tab == ""), tone_pill("unsaved", tone="warn"), rx.fragment()),
             class_name="line",
         ),
         actions=[
             rx.cond(
-                shown & (EventState.tab == ""),
+                shown & (_Event.tab == ""),
                 editor_actions(new=False),
                 rx.cond(
                     shown,
-                    button("Run now", icon_name="play", on_click=EventState.run_now),
+                    button("Run now", icon_name="play", on_click=_Event.run_now),
                     rx.fragment(),
                 ),
             )
@@ -377,15 +387,15 @@ def event_page() -> rx.Component:
 
 
 def _body() -> rx.Component:
-    base = routes.event_url(EventState.id)
+    base = routes.event_url(_Event.id)
     return rx.el.div(
         tabs(
             [(f"{base}?tab={key}" if key else base, name) for key, name in TABS],
-            active=rx.cond(EventState.tab, f"{base}?tab={EventState.tab}", base),
+            active=rx.cond(_Event.tab, f"{base}?tab={_Event.tab}", base),
             label="About this event",
         ),
         rx.match(
-            EventState.tab,
+            _Event.tab,
             ("runs", _runs()),
             ("history", _history()),
             ("settings", _settings()),
@@ -399,8 +409,8 @@ def _runs() -> rx.Component:
     return rx.el.div(
         card(
             rx.cond(
-                EventState.runs.length() > 0,
-                runs_table(EventState.runs, with_event=False),
+                _Event.runs.length() > 0,
+                runs_table(_Event.runs, with_event=False),
                 empty_state(
                     "It has not run yet.",
                     "Press Run now, or give it a schedule in the editor.",
@@ -410,8 +420,8 @@ def _runs() -> rx.Component:
             flush=True,
         ),
         rx.cond(
-            EventState.all_runs_href,
-            link_button("All its runs", href=EventState.all_runs_href),
+            _Event.all_runs_href,
+            link_button("All its runs", href=_Event.all_runs_href),
             rx.fragment(),
         ),
         class_name="stack",
@@ -423,7 +433,7 @@ def _history() -> rx.Component:
         card(
             table(
                 (Column(), Column(width="auto")),
-                rx.foreach(EventState.history, _history_row),
+                rx.foreach(_Event.history, _history_row),
                 label="Revisions",
                 heads=False,
             ),
@@ -431,12 +441,12 @@ def _history() -> rx.Component:
             note="one for each save",
             flush=True,
         ),
-        rx.cond(EventState.compared > 0, _comparison(), rx.fragment()),
+        rx.cond(_Event.compared > 0, _comparison(), rx.fragment()),
         class_name="cols-history",
     )
 
 
-def _history_row(item: rx.Var[RevisionLine]) -> rx.Component:
+def _history_row(item: Any) -> rx.Component:
     return row(
         cell(
             cell_title("Revision " + item.number.to_string(), href=item.href),
@@ -446,18 +456,18 @@ def _history_row(item: rx.Var[RevisionLine]) -> rx.Component:
         cell(when(item.at), right=True, class_name="mute sm"),
         href=item.href,
         key=item.number,
-        data_current=rx.cond(item.number == EventState.compared, "yes", "no"),
+        data_current=rx.cond(item.number == _Event.compared, "yes", "no"),
     )
 
 
 def _comparison() -> rx.Component:
-    newest = EventState.compared == EventState.revision
+    newest = _Event.compared == _Event.revision
     return card(
         rx.cond(
-            EventState.changes.length() > 0,
+            _Event.changes.length() > 0,
             rx.el.ul(
                 rx.foreach(
-                    EventState.changes,
+                    _Event.changes,
                     lambda item: rx.el.li(
                         mono(item[0]), " ", mute(item[1]), " → ", item[2], key=item[0]
                     ),
@@ -467,13 +477,11 @@ def _comparison() -> rx.Component:
             rx.fragment(),
         ),
         rx.cond(
-            EventState.before == EventState.after,
+            _Event.before == _Event.after,
             rx.el.p("The script is as before.", class_name="mute pad"),
-            diff_view(
-                before=EventState.before, after=EventState.after, language=EventState.language
-            ),
+            diff_view(before=_Event.before, after=_Event.after, language=_Event.language),
         ),
-        title="What revision " + EventState.compared.to_string() + " changed",
+        title="What revision " + _Event.compared.to_string() + " changed",
         actions=[
             rx.cond(
                 newest,
@@ -482,15 +490,15 @@ def _comparison() -> rx.Component:
                     link_button(
                         "Open in the editor",
                         small=True,
-                        href=routes.event_url(EventState.id)
+                        href=routes.event_url(_Event.id)
                         + "?revision="
-                        + EventState.compared.to_string(),
+                        + _Event.compared.to_string(),
                     ),
                     button(
                         "Restore",
                         small=True,
                         kind="primary",
-                        on_click=EventState.restore_revision(EventState.compared),
+                        on_click=_Event.restore_revision(_Event.compared),
                     ),
                     class_name="line",
                 ),
@@ -504,10 +512,10 @@ def _settings() -> rx.Component:
     return rx.el.div(
         card(
             switch(
-                EventState.enabled,
-                on_change=EventState.enable,
+                _Event.enabled,
+                on_change=_Event.enable,
                 label=rx.cond(
-                    EventState.enabled,
+                    _Event.enabled,
                     "Its schedules fire. Switch off to pause all of them.",
                     "Its schedules are paused. Run now and the API still work.",
                 ),
@@ -516,19 +524,19 @@ def _settings() -> rx.Component:
         ),
         card(
             rx.el.p("A copy with the same script and settings, and no history.", class_name="mute"),
-            button("Duplicate", icon_name="copy", on_click=EventState.duplicate),
+            button("Duplicate", icon_name="copy", on_click=_Event.duplicate),
             title="Duplicate",
             class_name="stack-card",
         ),
         card(
             rx.cond(
-                EventState.archived,
+                _Event.archived,
                 rx.fragment(
                     rx.el.p(
                         "It is archived: it does not fire and is out of the list.",
                         class_name="mute",
                     ),
-                    button("Restore", on_click=EventState.unarchive),
+                    button("Restore", on_click=_Event.unarchive),
                 ),
                 rx.fragment(
                     rx.el.p(
@@ -536,7 +544,7 @@ def _settings() -> rx.Component:
                         "and it can be restored at any time.",
                         class_name="mute",
                     ),
-                    button("Archive", icon_name="archive", on_click=EventState.archive),
+                    button("Archive", icon_name="archive", on_click=_Event.archive),
                 ),
             ),
             title="Archive",
@@ -548,26 +556,26 @@ def _settings() -> rx.Component:
                 "archiving can.",
                 class_name="mute",
             ),
-            button("Delete…", kind="danger", icon_name="trash", on_click=EventState.ask_delete),
+            button("Delete…", kind="danger", icon_name="trash", on_click=_Event.ask_delete),
             title="Delete",
             class_name="stack-card",
         ),
         card(
-            code_line(EventState.id, label="Copy the event's id"),
+            code_line(_Event.id, label="Copy the event's id"),
             title="Id",
             note="for the API",
         ),
         confirm_dialog(
-            rx.el.p("With ", rx.el.b(EventState.name), " go, for good:"),
+            rx.el.p("With ", rx.el.b(_Event.name), " go, for good:"),
             rx.el.ul(
-                rx.foreach(EventState.goes, lambda item: rx.el.li(item, key=item)),
+                rx.foreach(_Event.goes, lambda item: rx.el.li(item, key=item)),
                 class_name="bullets",
             ),
             title="Delete this event?",
-            opened=EventState.asking_delete,
+            opened=_Event.asking_delete,
             confirm="Delete event",
-            on_confirm=EventState.delete,
-            on_close=EventState.keep,
+            on_confirm=_Event.delete,
+            on_close=_Event.keep,
         ),
         class_name="stack narrow",
     )
@@ -575,16 +583,12 @@ def _settings() -> rx.Component:
 
 def new_event_page() -> rx.Component:
     return frame(
-        rx.cond(NewEventState.choosing, _chooser(), editor_body(new=True)),
-        title=rx.cond(
-            NewEventState.choosing | (EditorState.name == ""), "New event", EditorState.name
-        ),
+        rx.cond(_New.choosing, _chooser(), editor_body(new=True)),
+        title=rx.cond(_New.choosing | (_Editor.name == ""), "New event", _Editor.name),
         crumbs=[("Events", routes.EVENTS)],
-        beside=rx.cond(
-            NewEventState.choosing, rx.fragment(), tone_pill("not saved yet", tone="warn")
-        ),
+        beside=rx.cond(_New.choosing, rx.fragment(), tone_pill("not saved yet", tone="warn")),
         actions=[
-            rx.cond(NewEventState.choosing, rx.fragment(), editor_actions(new=True)),
+            rx.cond(_New.choosing, rx.fragment(), editor_actions(new=True)),
         ],
     )
 

@@ -1,3 +1,7 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """The list of events: health without reading, when next in words, and Run now in one click."""
 
 from dataclasses import dataclass
@@ -187,42 +191,44 @@ def _line(view: EventRow) -> Line:
 
 # --- the page ---------------------------------------------------------------------------------
 
+# In a component a var stands for its later value, with a Var's methods; on the class it is typed
+# as the value.
+_Events: Any = EventsState
+
 
 def events_page() -> rx.Component:
     return frame(
         _filters(),
         when_loaded(
-            EventsState.loaded,
-            rx.cond(EventsState.rows.length() > 0, _list(), _nothing()),
+            _Events.loaded,
+            rx.cond(_Events.rows.length() > 0, _list(), _nothing()),
             rows=8,
             height=56,
         ),
         title="Events",
-        beside=rx.el.span(EventsState.total, class_name="count"),
+        beside=rx.el.span(_Events.total, class_name="count"),
         actions=[link_button("New event", href=routes.EVENT_NEW, kind="primary", icon_name="plus")],
     )
 
 
 def _filters() -> rx.Component:
     return rx.el.div(
-        search_input(
-            EventsState.search, on_change=EventsState.find, placeholder="Search name or tag"
-        ),
+        search_input(_Events.search, on_change=_Events.find, placeholder="Search name or tag"),
         chips(
             filter_chip(
                 "All",
-                href=EventsState.all_href,
-                active=(EventsState.chosen_tag == "") & ~EventsState.archived,
+                href=_Events.all_href,
+                active=(_Events.chosen_tag == "") & ~_Events.archived,
             ),
             rx.foreach(
-                EventsState.tags,
+                _Events.tags,
                 lambda item: filter_chip(
                     item[0],
                     href=item[1],
-                    active=EventsState.chosen_tag == item[0],
+                    active=_Events.chosen_tag == item[0],
                 ),
             ),
-            filter_chip("Archived", href=EventsState.archived_href, active=EventsState.archived),
+            filter_chip("Archived", href=_Events.archived_href, active=_Events.archived),
         ),
         class_name="line filters-box",
     )
@@ -241,37 +247,37 @@ def _list() -> rx.Component:
                     Column("Took", "76px", right=True),
                     Column("", "132px", right=True),
                 ),
-                rx.foreach(EventsState.rows, _row),
+                rx.foreach(_Events.rows, _row),
                 label="Events",
             ),
             flush=True,
         ),
         rx.cond(
-            (EventsState.prev_href != "") | (EventsState.next_href != ""),
+            (_Events.prev_href != "") | (_Events.next_href != ""),
             pagination(
                 text="In the order of their names",
-                prev_href=EventsState.prev_href,
-                next_href=EventsState.next_href,
+                prev_href=_Events.prev_href,
+                next_href=_Events.next_href,
             ),
             rx.fragment(),
         ),
     )
 
 
-def _row(item: rx.Var[Line]) -> rx.Component:
+def _row(item: Any) -> rx.Component:
     acts = rx.cond(
         item.archived,
-        button("Restore", small=True, on_click=EventsState.restore(item.id)),
+        button("Restore", small=True, on_click=_Events.restore(item.id)),
         rx.fragment(
             button(
                 "Run now",
                 small=True,
                 icon_name="play",
-                on_click=EventsState.run_now(item.id),
+                on_click=_Events.run_now(item.id),
             ),
             switch(
                 item.enabled,
-                on_change=lambda on: EventsState.enable(item.id, on),
+                on_change=lambda on: _Events.enable(item.id, on),
                 spoken="Schedules of " + item.name,
             ),
         ),
@@ -316,7 +322,7 @@ def _row(item: rx.Var[Line]) -> rx.Component:
 
 def _nothing() -> rx.Component:
     return rx.cond(
-        EventsState.filtered,
+        _Events.filtered,
         empty_state(
             "No event matches.",
             "Search for another name or tag.",
@@ -324,7 +330,7 @@ def _nothing() -> rx.Component:
             icon_name="search",
         ),
         rx.cond(
-            EventsState.archived,
+            _Events.archived,
             empty_state(
                 "Nothing is archived.",
                 "An archived event keeps its history and never fires.",

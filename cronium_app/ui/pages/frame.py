@@ -1,3 +1,7 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """What all pages have in common: the frame with its live parts, the palette, small helpers."""
 
 from collections.abc import Sequence
@@ -80,7 +84,7 @@ def frame(
             user=AppState.email,
             running=AppState.running,
             banners=AppState.banners,
-            found=PaletteState.found,
+            found=rx.Var.create(PaletteState.found),
             on_find=PaletteState.find,
         ),
         title=title,

@@ -1,7 +1,11 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """Home: what runs, what needs a look, what comes; and for a newcomer, what to do first."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import reflex as rx
 
@@ -219,10 +223,14 @@ def _tally(view: HomeView) -> str:
 
 # --- the page ---------------------------------------------------------------------------------
 
+# In a component a var stands for its later value, with a Var's methods; on the class it is typed
+# as the value.
+_Home: Any = HomeState
+
 
 def home_page() -> rx.Component:
     return frame(
-        rx.cond(HomeState.newcomer, _welcome(), rx.fragment()),
+        rx.cond(_Home.newcomer, _welcome(), rx.fragment()),
         rx.el.div(
             rx.el.div(_running_card(), _failed_card(), class_name="stack"),
             rx.el.div(_coming_card(), _engine_card(), class_name="stack"),
@@ -256,16 +264,16 @@ def _welcome() -> rx.Component:
                 ),
                 rx.el.div(
                     link_button("New event", href=routes.EVENT_NEW, kind="primary"),
-                    link_button("Open the demo event", href=routes.event_url(HomeState.demo_event)),
+                    link_button("Open the demo event", href=routes.event_url(_Home.demo_event)),
                     class_name="line",
                 ),
                 rx.cond(
-                    HomeState.key_place,
+                    _Home.key_place,
                     rx.el.p(
                         icon("key"),
                         rx.el.span(
                             "The master key is ",
-                            mono(HomeState.key_place),
+                            mono(_Home.key_place),
                             ". Keep a copy apart from the backups of the data folder: without "
                             "it, what is sealed in them stays sealed.",
                         ),
@@ -276,21 +284,21 @@ def _welcome() -> rx.Component:
                 class_name="stack",
             ),
             rx.cond(
-                HomeState.demo_run,
+                _Home.demo_run,
                 rx.el.div(
                     rx.el.div(
-                        status_pill(HomeState.demo_status),
+                        status_pill(_Home.demo_status),
                         link(
                             "Open this run",
-                            href=routes.run_url(HomeState.demo_run),
+                            href=routes.run_url(_Home.demo_run),
                             class_name="text-link sm",
                         ),
                         class_name="line",
                     ),
                     rx.el.div(
                         log_pane(
-                            HomeState.demo_run,
-                            running=HomeState.demo_live,
+                            _Home.demo_run,
+                            running=_Home.demo_live,
                             compact=True,
                             waiting="The first run starts as soon as its image is ready",
                         ),
@@ -311,7 +319,7 @@ def _welcome() -> rx.Component:
 def _running_card() -> rx.Component:
     rows = table(
         (Column(width="auto"), Column(), Column(width="auto")),
-        rx.foreach(HomeState.running_rows, _running_row),
+        rx.foreach(_Home.running_rows, _running_row),
         label="Running now",
         heads=False,
     )
@@ -322,18 +330,18 @@ def _running_card() -> rx.Component:
     )
     return card(
         when_loaded(
-            HomeState.loaded,
-            rx.cond(HomeState.running_rows.length() > 0, rows, nothing),
+            _Home.loaded,
+            rx.cond(_Home.running_rows.length() > 0, rows, nothing),
             rows=2,
             height=60,
         ),
         title="Running now",
-        note=rx.cond(HomeState.running_rows, HomeState.running_rows.length().to_string(), ""),
+        note=rx.cond(_Home.running_rows, _Home.running_rows.length().to_string(), ""),
         flush=True,
     )
 
 
-def _running_row(item: rx.Var[Running]) -> rx.Component:
+def _running_row(item: Any) -> rx.Component:
     return row(
         cell(lang_badge(item.runtime)),
         cell(
@@ -349,9 +357,7 @@ def _running_row(item: rx.Var[Running]) -> rx.Component:
             rx.cond(item.line, rx.el.div(item.line, class_name="mono faint cut"), rx.fragment()),
         ),
         cell(
-            button(
-                "Stop", kind="danger", small=True, on_click=HomeState.stop(item.id).stop_propagation
-            )
+            button("Stop", kind="danger", small=True, on_click=_Home.stop(item.id).stop_propagation)
         ),
         href=item.href,
         key=item.id,
@@ -361,15 +367,15 @@ def _running_row(item: rx.Var[Running]) -> rx.Component:
 def _failed_card() -> rx.Component:
     rows = table(
         (Column(width="auto"), Column(), Column(width="auto")),
-        rx.foreach(HomeState.failed_rows, _failed_row),
+        rx.foreach(_Home.failed_rows, _failed_row),
         label="Failed since yesterday",
         heads=False,
     )
-    nothing = empty_state("Nothing failed since yesterday.", HomeState.tally, icon_name="check")
+    nothing = empty_state("Nothing failed since yesterday.", _Home.tally, icon_name="check")
     return card(
         when_loaded(
-            HomeState.loaded,
-            rx.cond(HomeState.failed_rows.length() > 0, rows, nothing),
+            _Home.loaded,
+            rx.cond(_Home.failed_rows.length() > 0, rows, nothing),
             rows=2,
             height=52,
         ),
@@ -377,7 +383,7 @@ def _failed_card() -> rx.Component:
         note="failed since yesterday",
         actions=[
             rx.cond(
-                HomeState.failed_rows,
+                _Home.failed_rows,
                 link("All failed runs", href=f"{routes.RUNS}?status=failed", class_name="mute sm"),
                 rx.fragment(),
             )
@@ -386,7 +392,7 @@ def _failed_card() -> rx.Component:
     )
 
 
-def _failed_row(item: rx.Var[Failed]) -> rx.Component:
+def _failed_row(item: Any) -> rx.Component:
     return row(
         cell(status_pill(item.status, reason=item.reason)),
         cell(
@@ -402,7 +408,7 @@ def _failed_row(item: rx.Var[Failed]) -> rx.Component:
 def _coming_card() -> rx.Component:
     rows = table(
         (Column(), Column(width="auto")),
-        rx.foreach(HomeState.coming_rows, _coming_row),
+        rx.foreach(_Home.coming_rows, _coming_row),
         label="The next ten fires",
         heads=False,
     )
@@ -412,16 +418,14 @@ def _coming_card() -> rx.Component:
         icon_name="clock",
     )
     return card(
-        when_loaded(
-            HomeState.loaded, rx.cond(HomeState.coming_rows.length() > 0, rows, nothing), rows=3
-        ),
+        when_loaded(_Home.loaded, rx.cond(_Home.coming_rows.length() > 0, rows, nothing), rows=3),
         title="Coming up",
         note="in your time",
         flush=True,
     )
 
 
-def _coming_row(item: rx.Var[Coming]) -> rx.Component:
+def _coming_row(item: Any) -> rx.Component:
     return row(
         cell(
             cell_title(item.name, href=item.href),
@@ -440,20 +444,20 @@ def _coming_row(item: rx.Var[Coming]) -> rx.Component:
 def _engine_card() -> rx.Component:
     rows = table(
         (Column(), Column(width="auto")),
-        rx.foreach(HomeState.images, _image_row),
+        rx.foreach(_Home.images, _image_row),
         label="Images",
         heads=False,
     )
     return card(
         rx.cond(
-            HomeState.engine_detail,
-            rx.el.p(HomeState.engine_detail, class_name="mute sm pad"),
+            _Home.engine_detail,
+            rx.el.p(_Home.engine_detail, class_name="mute sm pad"),
             rx.fragment(),
         ),
         when_loaded(
-            HomeState.loaded,
+            _Home.loaded,
             rx.cond(
-                HomeState.images.length() > 0,
+                _Home.images.length() > 0,
                 rows,
                 empty_state("The engine has not reported its images yet."),
             ),
@@ -465,7 +469,7 @@ def _engine_card() -> rx.Component:
     )
 
 
-def _image_row(item: rx.Var[Image]) -> rx.Component:
+def _image_row(item: Any) -> rx.Component:
     return row(
         cell(
             mono(item.name),

@@ -1,3 +1,7 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """One run: the first line says what goes on, and the log is the largest thing on the page."""
 
 import json
@@ -268,14 +272,18 @@ def _bar(view: RunView, phase_since: str) -> Phases:
 
 # --- the page ---------------------------------------------------------------------------------
 
+# In a component a var stands for its later value, with a Var's methods; on the class it is typed
+# as the value.
+_Run: Any = RunState
+
 
 def run_page() -> rx.Component:
-    run = RunState.run
+    run = _Run.run
     return frame(
         rx.cond(
-            RunState.missing,
+            _Run.missing,
             not_found("run", routes.RUNS, "All runs"),
-            rx.cond(RunState.ready, _body(), skeleton(rows=8)),
+            rx.cond(_Run.ready, _body(), skeleton(rows=8)),
         ),
         title=rx.el.span("Run ", mono(run.short)),
         crumbs=[("Events", routes.EVENTS), (run.event_name, run.event_href)],
@@ -284,9 +292,9 @@ def run_page() -> rx.Component:
 
 
 def _actions() -> rx.Component:
-    run = RunState.run
+    run = _Run.run
     return rx.cond(
-        RunState.ready & ~RunState.missing,
+        _Run.ready & ~_Run.missing,
         rx.el.div(
             link_button(
                 "Edit and run again", href=run.again_href, icon_name="edit", class_name="hide-phone"
@@ -297,10 +305,10 @@ def _actions() -> rx.Component:
                     rx.cond(run.stopping, "Stopping…", "Stop"),
                     kind="danger",
                     icon_name="stop",
-                    on_click=RunState.stop,
+                    on_click=_Run.stop,
                     disabled=run.stopping,
                 ),
-                button("Run again", kind="primary", icon_name="repeat", on_click=RunState.again),
+                button("Run again", kind="primary", icon_name="repeat", on_click=_Run.again),
             ),
             class_name="line",
         ),
@@ -314,12 +322,12 @@ def _body() -> rx.Component:
         _facts(),
         _phases(),
         rx.el.div(
-            link_button("Edit and run again", href=RunState.run.again_href, icon_name="edit"),
+            link_button("Edit and run again", href=_Run.run.again_href, icon_name="edit"),
             class_name="only-phone",
         ),
         _tabs(),
         rx.match(
-            RunState.tab,
+            _Run.tab,
             ("data", _data()),
             ("script", _script()),
             ("environment", _environment()),
@@ -330,7 +338,7 @@ def _body() -> rx.Component:
 
 
 def _headline() -> rx.Component:
-    run = RunState.run
+    run = _Run.run
     how_long = rx.cond(
         run.started,
         rx.el.span(since(run.started, end=run.finished), class_name="big"),
@@ -361,7 +369,7 @@ def _headline() -> rx.Component:
         ),
         rx.cond(
             run.status == "queued",
-            rx.el.p(RunState.waiting, class_name="sentence"),
+            rx.el.p(_Run.waiting, class_name="sentence"),
             rx.cond(run.bad, sentence, plain),
         ),
         class_name="stack-sm",
@@ -369,7 +377,7 @@ def _headline() -> rx.Component:
 
 
 def _facts() -> rx.Component:
-    run = RunState.run
+    run = _Run.run
 
     def fact(name: str, *value: Any) -> rx.Component:
         return rx.el.span(name, " ", rx.el.b(*value))
@@ -390,9 +398,9 @@ def _facts() -> rx.Component:
 
 
 def _phases() -> rx.Component:
-    bar = RunState.bar
+    bar = _Run.bar
 
-    def time(state: rx.Var[str], taken: rx.Var[str]) -> rx.Component:
+    def time(state: Any, taken: Any) -> rx.Component:
         return rx.cond(
             taken,
             rx.el.span(taken),
@@ -407,23 +415,23 @@ def _phases() -> rx.Component:
 
 
 def _tabs() -> rx.Component:
-    base = routes.run_url(RunState.run.id)
+    base = routes.run_url(_Run.run.id)
     return tabs(
         [(f"{base}?tab={key}", name) for key, name in TABS],
-        active=f"{base}?tab={RunState.tab}",
+        active=f"{base}?tab={_Run.tab}",
         label="About this run",
     )
 
 
 def _log() -> rx.Component:
-    run = RunState.run
+    run = _Run.run
     return rx.el.div(
         rx.cond(run.log_note, small(run.log_note), rx.fragment()),
         rx.el.div(
             log_pane(
                 run.id,
                 running=run.live,
-                waiting=RunState.waiting,
+                waiting=_Run.waiting,
                 script_href=run.revision_href,
             ),
             class_name="log-frame",
@@ -433,7 +441,7 @@ def _log() -> rx.Component:
 
 
 def _data() -> rx.Component:
-    run = RunState.run
+    run = _Run.run
     nothing = "Nothing. A script hands on values with the helper: cronium.output(...)."
     return rx.el.div(
         _last_lines(),
@@ -444,7 +452,7 @@ def _data() -> rx.Component:
     )
 
 
-def _json_block(text: rx.Var[str], nothing: str) -> rx.Component:
+def _json_block(text: Any, nothing: str) -> rx.Component:
     return rx.cond(
         text, rx.el.pre(text, class_name="code-block mono"), rx.el.p(nothing, class_name="mute sm")
     )
@@ -453,11 +461,11 @@ def _json_block(text: rx.Var[str], nothing: str) -> rx.Component:
 def _last_lines() -> rx.Component:
     """The newest output on the tabs that do not show the log."""
     return rx.cond(
-        RunState.run.live & (RunState.last_lines.length() > 0),
+        _Run.run.live & (_Run.last_lines.length() > 0),
         card(
-            rx.el.pre(RunState.last_lines.join("\n"), class_name="code-block mono"),
+            rx.el.pre(_Run.last_lines.join("\n"), class_name="code-block mono"),
             title="Latest output",
-            note=RunState.lines,
+            note=_Run.lines,
         ),
         rx.fragment(),
     )
@@ -468,14 +476,14 @@ def _script() -> rx.Component:
         _last_lines(),
         card(
             code_editor(
-                value=RunState.script,
-                version=RunState.script_key,
-                language=RunState.run.runtime,
+                value=_Run.script,
+                version=_Run.script_key,
+                language=_Run.run.runtime,
                 read_only=True,
             ),
-            title=rx.el.span("Revision ", RunState.run.revision),
+            title=rx.el.span("Revision ", _Run.run.revision),
             note="the text that this run got",
-            actions=[link_button("Edit and run again", href=RunState.run.again_href, small=True)],
+            actions=[link_button("Edit and run again", href=_Run.run.again_href, small=True)],
             flush=True,
         ),
         class_name="stack",
@@ -483,9 +491,9 @@ def _script() -> rx.Component:
 
 
 def _environment() -> rx.Component:
-    run = RunState.run
+    run = _Run.run
     variables = rx.foreach(
-        RunState.env,
+        _Run.env,
         lambda pair: rx.el.div(
             mono(pair[0]), mono(pair[1], class_name="cut"), class_name="pair", key=pair[0]
         ),
@@ -503,7 +511,7 @@ def _environment() -> rx.Component:
         ),
         card(
             rx.cond(
-                RunState.env.length() > 0,
+                _Run.env.length() > 0,
                 rx.el.div(variables, class_name="pairs"),
                 empty_state("No environment variables of its own."),
             ),

@@ -1,3 +1,7 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """The history over all events. Filters and the place in the list live in the address."""
 
 from dataclasses import dataclass
@@ -229,14 +233,18 @@ def line(view: RunRow) -> Line:
 
 # --- the page ---------------------------------------------------------------------------------
 
+# In a component a var stands for its later value, with a Var's methods; on the class it is typed
+# as the value.
+_Runs: Any = RunsState
+
 
 def runs_page() -> rx.Component:
     return frame(
         _filters(),
         rx.cond(
-            RunsState.problem,
+            _Runs.problem,
             notice(
-                RunsState.problem,
+                _Runs.problem,
                 tone="warn",
                 action=link_button("Show all runs", href=routes.RUNS, small=True),
             ),
@@ -244,26 +252,26 @@ def runs_page() -> rx.Component:
         ),
         card(
             when_loaded(
-                RunsState.loaded,
-                rx.cond(RunsState.rows.length() > 0, runs_table(RunsState.rows), _nothing()),
+                _Runs.loaded,
+                rx.cond(_Runs.rows.length() > 0, runs_table(_Runs.rows), _nothing()),
                 rows=12,
             ),
             flush=True,
         ),
         rx.el.div(
             pagination(
-                text=RunsState.summary,
-                prev_href=RunsState.prev_href,
-                next_href=RunsState.next_href,
+                text=_Runs.summary,
+                prev_href=_Runs.prev_href,
+                next_href=_Runs.next_href,
             ),
             rx.cond(
-                RunsState.first_href,
-                link_button("Newest", href=RunsState.first_href, small=True),
+                _Runs.first_href,
+                link_button("Newest", href=_Runs.first_href, small=True),
                 rx.fragment(),
             ),
             rx.cond(
-                RunsState.last_href,
-                link_button("Oldest", href=RunsState.last_href, small=True),
+                _Runs.last_href,
+                link_button("Oldest", href=_Runs.last_href, small=True),
                 rx.fragment(),
             ),
             class_name="line pager",
@@ -275,12 +283,12 @@ def runs_page() -> rx.Component:
 def _filters() -> rx.Component:
     return rx.el.div(
         chips(
-            filter_chip("All", href=RunsState.status_hrefs["all"], active=RunsState.status == ""),
+            filter_chip("All", href=_Runs.status_hrefs["all"], active=_Runs.status == ""),
             *[
                 filter_chip(
                     status.capitalize(),
-                    href=RunsState.status_hrefs[status],
-                    active=RunsState.status == status,
+                    href=_Runs.status_hrefs[status],
+                    active=_Runs.status == status,
                     tone=status,
                 )
                 for status in words.STATUSES
@@ -288,30 +296,30 @@ def _filters() -> rx.Component:
         ),
         rx.el.div(
             search_input(
-                RunsState.text,
-                on_change=RunsState.filter_text,
+                _Runs.text,
+                on_change=_Runs.filter_text,
                 placeholder="Search event, person, how it ended",
             ),
             select(
-                RunsState.event,
-                RunsState.event_options,
-                on_change=RunsState.filter_event,
+                _Runs.event,
+                _Runs.event_options,
+                on_change=_Runs.filter_event,
                 aria_label="Event",
             ),
             select(
-                RunsState.trigger,
+                _Runs.trigger,
                 TRIGGERS,
-                on_change=RunsState.filter_trigger,
+                on_change=_Runs.filter_trigger,
                 aria_label="Trigger",
             ),
-            select(RunsState.time, TIMES, on_change=RunsState.filter_time, aria_label="Time"),
+            select(_Runs.time, TIMES, on_change=_Runs.filter_time, aria_label="Time"),
             class_name="line filters",
         ),
         class_name="stack-sm filters-box",
     )
 
 
-def runs_table(rows: rx.Var[list[Line]], *, with_event: bool = True) -> rx.Component:
+def runs_table(rows: Any, *, with_event: bool = True) -> rx.Component:
     """A list of runs; `with_event` says whose they are."""
     return table(
         (
@@ -327,7 +335,7 @@ def runs_table(rows: rx.Var[list[Line]], *, with_event: bool = True) -> rx.Compo
     )
 
 
-def _row(item: rx.Var[Line], *, with_event: bool) -> rx.Component:
+def _row(item: Any, *, with_event: bool) -> rx.Component:
     name = cell_title(item.name, href=item.href)
     if not with_event:
         name = cell_title(when(item.created, show="absolute"), href=item.href)
@@ -358,7 +366,7 @@ def _row(item: rx.Var[Line], *, with_event: bool) -> rx.Component:
 
 def _nothing() -> rx.Component:
     return rx.cond(
-        RunsState.filtered,
+        _Runs.filtered,
         empty_state(
             "No run matches these filters.",
             "Take one away, or look at all of them.",

@@ -1,3 +1,7 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """When an event runs: its schedules in words, and the form that explains itself while typing."""
 
 from dataclasses import dataclass
@@ -291,10 +295,14 @@ def _line(view: ScheduleView) -> Line:
 
 # --- the panel --------------------------------------------------------------------------------
 
+# In a component a var stands for its later value, with a Var's methods; on the class it is typed
+# as the value.
+_Schedules: Any = ScheduleState
+
 
 def browser_zone() -> rx.event.EventSpec:
     """Asks the browser for its time zone; part of `on_load`."""
-    return rx.call_function(_BROWSER_ZONE, callback=ScheduleState.zone)
+    return rx.call_function(_BROWSER_ZONE, callback=_Schedules.zone)
 
 
 def schedule_panel(*, new: bool = False) -> rx.Component:
@@ -305,55 +313,55 @@ def schedule_panel(*, new: bool = False) -> rx.Component:
         field_group(
             "When",
             rx.cond(
-                ScheduleState.rows.length() > 0,
-                rx.el.div(rx.foreach(ScheduleState.rows, _row), class_name="schedules"),
+                _Schedules.rows.length() > 0,
+                rx.el.div(rx.foreach(_Schedules.rows, _row), class_name="schedules"),
                 rx.cond(
-                    ScheduleState.editing,
+                    _Schedules.editing,
                     rx.fragment(),
                     rx.el.p("Only by hand or by the API.", class_name="mute"),
                 ),
             ),
         ),
         rx.cond(
-            ScheduleState.editing,
+            _Schedules.editing,
             rx.el.div(
                 _kind(KINDS),
                 _form_body(new=False),
                 rx.el.div(
                     button(
-                        rx.cond(ScheduleState.editing == "new", "Add schedule", "Save schedule"),
+                        rx.cond(_Schedules.editing == "new", "Add schedule", "Save schedule"),
                         kind="primary",
                         small=True,
-                        on_click=ScheduleState.save,
+                        on_click=_Schedules.save,
                     ),
-                    button("Cancel", small=True, on_click=ScheduleState.close),
+                    button("Cancel", small=True, on_click=_Schedules.close),
                     class_name="line",
                 ),
                 class_name="stack-sm schedule-form",
             ),
-            button("Add a schedule", small=True, icon_name="plus", on_click=ScheduleState.add),
+            button("Add a schedule", small=True, icon_name="plus", on_click=_Schedules.add),
         ),
         confirm_dialog(
             rx.el.p(
                 "It stops firing at once: ",
-                rx.el.b(ScheduleState.removing_words),
+                rx.el.b(_Schedules.removing_words),
                 ". The runs it has started stay in the history.",
             ),
             title="Delete this schedule?",
-            opened=ScheduleState.removing != "",
+            opened=_Schedules.removing != "",
             confirm="Delete schedule",
-            on_confirm=ScheduleState.remove,
-            on_close=ScheduleState.keep,
+            on_confirm=_Schedules.remove,
+            on_close=_Schedules.keep,
         ),
         class_name="stack-sm",
     )
 
 
-def _row(item: rx.Var[Line]) -> rx.Component:
+def _row(item: Any) -> rx.Component:
     return rx.el.div(
         switch(
             item.enabled,
-            on_change=lambda on: ScheduleState.enable(item.id, on),
+            on_change=lambda on: _Schedules.enable(item.id, on),
             spoken="Schedule " + item.words,
         ),
         rx.el.div(
@@ -377,9 +385,9 @@ def _row(item: rx.Var[Line]) -> rx.Component:
             class_name="grow",
         ),
         menu(
-            menu_item("Edit", on_click=ScheduleState.edit(item.id), icon_name="edit"),
+            menu_item("Edit", on_click=_Schedules.edit(item.id), icon_name="edit"),
             menu_item(
-                "Delete", on_click=ScheduleState.ask_remove(item.id), icon_name="trash", danger=True
+                "Delete", on_click=_Schedules.ask_remove(item.id), icon_name="trash", danger=True
             ),
             label="This schedule",
             small=True,
@@ -391,15 +399,15 @@ def _row(item: rx.Var[Line]) -> rx.Component:
 
 def _kind(kinds: tuple[tuple[str, str], ...]) -> rx.Component:
     return segmented(
-        ScheduleState.form["kind"],
+        _Schedules.form["kind"],
         kinds,
-        on_change=lambda kind: ScheduleState.change("kind", kind),
+        on_change=lambda kind: _Schedules.change("kind", kind),
         label="Kind of schedule",
     )
 
 
 def _form_body(*, new: bool) -> rx.Component:
-    kind = ScheduleState.form["kind"]
+    kind = _Schedules.form["kind"]
     main = rx.match(
         kind,
         ("cron", _cron()),
@@ -420,18 +428,18 @@ def _nothing_more() -> rx.Component:
 
 
 def _set(name: str) -> Any:
-    return lambda text: ScheduleState.change(name, text)
+    return lambda text: _Schedules.change(name, text)
 
 
 def _error(name: str) -> rx.Var[str]:
-    return ScheduleState.errors.get(name, "").to(str)
+    return _Schedules.errors.get(name, "").to(str)
 
 
 def _cron() -> rx.Component:
     return field(
         "Expression",
         text_input(
-            ScheduleState.form["expression"],
+            _Schedules.form["expression"],
             on_change=_set("expression"),
             mono=True,
             spell_check=False,
@@ -446,8 +454,8 @@ def _interval() -> rx.Component:
     return field(
         "Every",
         rx.el.span(
-            number_input(ScheduleState.form["every"], on_change=_set("every"), min="1"),
-            select(ScheduleState.form["unit"], UNITS, on_change=_set("unit"), aria_label="Unit"),
+            number_input(_Schedules.form["every"], on_change=_set("every"), min="1"),
+            select(_Schedules.form["unit"], UNITS, on_change=_set("unit"), aria_label="Unit"),
             class_name="line",
         ),
         hint="Counted from the start, without drift; clock changes do not touch it.",
@@ -458,7 +466,7 @@ def _interval() -> rx.Component:
 def _once() -> rx.Component:
     return field(
         "Date and time",
-        text_input(ScheduleState.form["at"], on_change=_set("at"), kind="datetime-local"),
+        text_input(_Schedules.form["at"], on_change=_set("at"), kind="datetime-local"),
         error=_error("at"),
     )
 
@@ -468,7 +476,7 @@ def _zone_field() -> rx.Component:
         field(
             "Time zone",
             text_input(
-                ScheduleState.form["timezone"],
+                _Schedules.form["timezone"],
                 on_change=_set("timezone"),
                 list="zones",
                 auto_complete="off",
@@ -482,26 +490,26 @@ def _zone_field() -> rx.Component:
 def _preview() -> rx.Component:
     return rx.el.div(
         rx.cond(
-            ScheduleState.errors.get("kind", ""),
-            rx.el.p(ScheduleState.errors.get("kind", ""), class_name="field-error"),
+            _Schedules.errors.get("kind", ""),
+            rx.el.p(_Schedules.errors.get("kind", ""), class_name="field-error"),
             rx.fragment(),
         ),
         rx.cond(
-            ScheduleState.preview_words,
-            rx.el.p(ScheduleState.preview_words, class_name="schedule-words"),
+            _Schedules.preview_words,
+            rx.el.p(_Schedules.preview_words, class_name="schedule-words"),
             rx.fragment(),
         ),
         rx.el.ol(
             rx.foreach(
-                ScheduleState.preview_fires,
+                _Schedules.preview_fires,
                 lambda fire: rx.el.li(
-                    when(fire, show="both", zone=ScheduleState.form["timezone"]), key=fire
+                    when(fire, show="both", zone=_Schedules.form["timezone"]), key=fire
                 ),
             ),
             class_name="fires",
         ),
         rx.foreach(
-            ScheduleState.preview_notes, lambda note: small(note, class_name="block", key=note)
+            _Schedules.preview_notes, lambda note: small(note, class_name="block", key=note)
         ),
         class_name="schedule-preview",
         aria_live="polite",
@@ -515,22 +523,22 @@ def _more() -> rx.Component:
             field(
                 "Not before",
                 text_input(
-                    ScheduleState.form["start"], on_change=_set("start"), kind="datetime-local"
+                    _Schedules.form["start"], on_change=_set("start"), kind="datetime-local"
                 ),
                 error=_error("start"),
             ),
             field(
                 "Not after",
-                text_input(ScheduleState.form["end"], on_change=_set("end"), kind="datetime-local"),
+                text_input(_Schedules.form["end"], on_change=_set("end"), kind="datetime-local"),
                 error=_error("end"),
             ),
         ),
         rx.cond(
-            ScheduleState.form["kind"] == "interval",
+            _Schedules.form["kind"] == "interval",
             rx.fragment(),
             field(
                 "If the clock jumps over that time",
-                select(ScheduleState.form["dst"], DST, on_change=_set("dst")),
+                select(_Schedules.form["dst"], DST, on_change=_set("dst")),
                 error=_error("dst"),
             ),
         ),

@@ -1,3 +1,7 @@
+# pyright: reportPrivateUsage=false, reportUnknownLambdaType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# Helpers of a State begin with _ because a public method is an event handler, and the lambdas that
+# Reflex calls get Vars of no declared type.
 """Settings: one's own account and sessions, API tokens, and what this server is."""
 
 from dataclasses import dataclass
@@ -268,17 +272,22 @@ def _token(view: TokenView, now: Any) -> Token:
 
 # --- the page ---------------------------------------------------------------------------------
 
+# In a component a var stands for its later value, with a Var's methods; on the class it is typed
+# as the value.
+_Settings: Any = SettingsState
+_App: Any = AppState
+
 
 def settings_page() -> rx.Component:
     base = routes.SETTINGS
     return frame(
         tabs(
             [(f"{base}?tab={key}" if key else base, name) for key, name in TABS],
-            active=rx.cond(SettingsState.tab, f"{base}?tab={SettingsState.tab}", base),
+            active=rx.cond(_Settings.tab, f"{base}?tab={_Settings.tab}", base),
             label="Settings",
         ),
         rx.match(
-            SettingsState.tab,
+            _Settings.tab,
             ("tokens", _tokens()),
             ("server", _server()),
             _account(),
@@ -291,23 +300,21 @@ def _account() -> rx.Component:
     return rx.el.div(
         card(
             when_loaded(
-                SettingsState.loaded,
+                _Settings.loaded,
                 table(
                     (Column(), Column(width="auto"), Column(width="auto")),
-                    rx.foreach(SettingsState.sessions, _session_row),
+                    rx.foreach(_Settings.sessions, _session_row),
                     label="Sessions",
                     heads=False,
                 ),
                 rows=2,
             ),
             title="Signed in",
-            note=AppState.email,
+            note=_App.email,
             actions=[
                 rx.cond(
-                    SettingsState.sessions.length() > 1,
-                    button(
-                        "Sign out everywhere else", small=True, on_click=SettingsState.end_others
-                    ),
+                    _Settings.sessions.length() > 1,
+                    button("Sign out everywhere else", small=True, on_click=_Settings.end_others),
                     rx.fragment(),
                 )
             ],
@@ -319,12 +326,12 @@ def _account() -> rx.Component:
                 _password("New password", "new", "new-password", "At least 10 characters."),
                 _password("New password again", "again", "new-password"),
                 rx.cond(
-                    SettingsState.password_error,
-                    rx.el.p(SettingsState.password_error, class_name="field-error", role="alert"),
+                    _Settings.password_error,
+                    rx.el.p(_Settings.password_error, class_name="field-error", role="alert"),
                     rx.fragment(),
                 ),
                 button("Change the password", type="submit"),
-                on_submit=SettingsState.change_password,
+                on_submit=_Settings.change_password,
                 reset_on_submit=True,
                 class_name="stack",
             ),
@@ -350,7 +357,7 @@ def _password(label: str, name: str, complete: str, hint: str | None = None) -> 
     )
 
 
-def _session_row(item: rx.Var[Session]) -> rx.Component:
+def _session_row(item: Any) -> rx.Component:
     return row(
         cell(cell_title(item.browser), rx.el.div("since ", when(item.since), class_name="mute sm")),
         cell(small("seen ", when(item.seen)), right=True),
@@ -358,7 +365,7 @@ def _session_row(item: rx.Var[Session]) -> rx.Component:
             rx.cond(
                 item.current,
                 tone_pill("this one", tone="ok"),
-                button("Sign out", small=True, on_click=SettingsState.end_session(item.id)),
+                button("Sign out", small=True, on_click=_Settings.end_session(item.id)),
             ),
             right=True,
         ),
@@ -379,30 +386,30 @@ def _tokens() -> rx.Component:
                 field(
                     "Name",
                     text_input(
-                        SettingsState.token_name,
-                        on_change=SettingsState.name_token,
+                        _Settings.token_name,
+                        on_change=_Settings.name_token,
                         placeholder="deploy script",
                         max_length=100,
                     ),
-                    error=SettingsState.token_error,
+                    error=_Settings.token_error,
                 ),
                 field(
                     "Valid",
-                    select(SettingsState.token_life, LIVES, on_change=SettingsState.set_life),
+                    select(_Settings.token_life, LIVES, on_change=_Settings.set_life),
                 ),
-                button("Create token", kind="primary", on_click=SettingsState.create_token),
+                button("Create token", kind="primary", on_click=_Settings.create_token),
                 class_name="line token-form",
             ),
             title="New token",
         ),
         card(
             when_loaded(
-                SettingsState.loaded,
+                _Settings.loaded,
                 rx.cond(
-                    SettingsState.tokens.length() > 0,
+                    _Settings.tokens.length() > 0,
                     table(
                         (Column(), Column(width="auto"), Column(width="auto")),
-                        rx.foreach(SettingsState.tokens, _token_row),
+                        rx.foreach(_Settings.tokens, _token_row),
                         label="API tokens",
                         heads=False,
                     ),
@@ -415,29 +422,29 @@ def _tokens() -> rx.Component:
         ),
         dialog(
             rx.el.p("This is the only time it is shown. Copy it now."),
-            code_line(SettingsState.new_token, label="Copy the token"),
+            code_line(_Settings.new_token, label="Copy the token"),
             title="Your new token",
-            opened=SettingsState.new_token != "",
-            on_close=SettingsState.forget_token,
-            actions=[button("Done", kind="primary", on_click=SettingsState.forget_token)],
+            opened=_Settings.new_token != "",
+            on_close=_Settings.forget_token,
+            actions=[button("Done", kind="primary", on_click=_Settings.forget_token)],
         ),
         confirm_dialog(
             rx.el.p(
                 "Whatever uses ",
-                rx.el.b(SettingsState.revoking_name),
+                rx.el.b(_Settings.revoking_name),
                 " is refused from now on. This cannot be undone.",
             ),
             title="Revoke this token?",
-            opened=SettingsState.revoking != "",
+            opened=_Settings.revoking != "",
             confirm="Revoke token",
-            on_confirm=SettingsState.revoke,
-            on_close=SettingsState.keep_token,
+            on_confirm=_Settings.revoke,
+            on_close=_Settings.keep_token,
         ),
         class_name="stack narrow",
     )
 
 
-def _token_row(item: rx.Var[Token]) -> rx.Component:
+def _token_row(item: Any) -> rx.Component:
     return row(
         cell(
             cell_title(item.name),
@@ -456,9 +463,7 @@ def _token_row(item: rx.Var[Token]) -> rx.Component:
             rx.cond(
                 item.over,
                 rx.fragment(),
-                button(
-                    "Revoke", kind="danger", small=True, on_click=SettingsState.ask_revoke(item.id)
-                ),
+                button("Revoke", kind="danger", small=True, on_click=_Settings.ask_revoke(item.id)),
             ),
             right=True,
         ),
@@ -471,7 +476,7 @@ def _server() -> rx.Component:
         card(
             rx.el.dl(
                 rx.foreach(
-                    SettingsState.facts,
+                    _Settings.facts,
                     lambda pair: rx.fragment(
                         rx.el.dt(pair[0]), rx.el.dd(mono(pair[1])), key=pair[0]
                     ),
@@ -481,7 +486,7 @@ def _server() -> rx.Component:
             title="This server",
         ),
         card(
-            key_values(("Master key", mono(SettingsState.key_place))),
+            key_values(("Master key", mono(_Settings.key_place))),
             rx.el.p(
                 "Keep a copy of it apart from the backups of the data folder. Without it, what is "
                 "sealed in a backup stays sealed; with both in one hand, it is not.",
