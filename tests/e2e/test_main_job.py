@@ -9,6 +9,7 @@ from tests.conftest import ServerProcess
 from tests.e2e.conftest import ADMIN, PASSWORD, Visitor, is_ready
 
 SCRIPT = """\
+import time
 for number in range(1, 121):
     print("tick", number)
     time.sleep(0.25)

@@ -249,8 +249,8 @@ def _welcome() -> rx.Component:
                 rx.el.ol(
                     rx.el.li(
                         rx.el.b("Watch it. "),
-                        "On the right the demo event runs in a container of its own, line by line "
-                        "as it prints.",
+                        "The demo event runs in a container of its own; you see each line the "
+                        "moment it is printed.",
                     ),
                     rx.el.li(
                         rx.el.b("Write your own. "),

@@ -357,10 +357,12 @@ def _row(item: Any, *, with_event: bool) -> rx.Component:
                 rx.cond(item.live, since(item.started), words.NONE),
             ),
             right=True,
+            phone="hide",
             class_name="mute",
         ),
         href=item.href,
         key=item.id,
+        class_name="runs-list",
     )
 
 
