@@ -411,7 +411,7 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
   const current = hits.length ? hits[Math.min(hit, hits.length - 1)] : undefined;
   return (
     <div className="log" data-wrap={wrap ? "yes" : undefined} data-times={times ? "yes" : undefined} data-compact={compact ? "yes" : undefined}
-      data-state={state} style={{ "--gutter": gutter }}>
+      data-state={state} style={{ "--gutter": gutter, "--log-lines": Math.min(lines.length, 20) }}>
       {compact ? null : (
         <div className="log-bar" role="toolbar" aria-label="Log">
           <span className="search">

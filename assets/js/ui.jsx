@@ -248,6 +248,26 @@ export function TextInput({ value = "", kind = "text", wait = 300, hotkey, onCha
   );
 }
 
+/** Flips at once; if Python has not agreed after a while, it flips back. */
+export function Switch({ checked, onChange, ...rest }) {
+  const [on, setOn] = useState(Boolean(checked));
+  const timer = useRef();
+  const truth = useRef(checked);
+  truth.current = checked;
+  useEffect(() => {
+    clearTimeout(timer.current);
+    setOn(Boolean(checked));
+  }, [checked]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const flip = (event) => {
+    setOn(event.target.checked);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => setOn(Boolean(truth.current)), 4000);
+    onChange?.(event.target.checked);
+  };
+  return <input {...rest} type="checkbox" role="switch" checked={on} onChange={flip} />;
+}
+
 export function TagInput({ value, suggestions, label = "Tags", onChange }) {
   const tags = value ?? [];
   const [text, setText] = useState("");

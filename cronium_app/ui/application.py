@@ -91,7 +91,11 @@ def _head() -> list[rx.Component]:
 
 def _toaster() -> rx.Component:
     return rx.toast.provider(
-        position="bottom-right", close_button=True, visible_toasts=4, duration=5000
+        position="bottom-right",
+        rich_colors=False,
+        close_button=False,
+        visible_toasts=4,
+        duration=5000,
     )
 
 

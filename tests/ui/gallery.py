@@ -208,6 +208,10 @@ class G(rx.State):
         self.dirty = value
 
     @rx.event
+    def find_nothing(self, value: bool):
+        """Refuses."""
+
+    @rx.event
     def find(self, words: str):
         self.found = [
             {"label": e["name"], "href": f"/events/{e['id']}", "hint": e["when"], "group": "Events"}
@@ -373,6 +377,8 @@ def gallery() -> rx.Component:
                         field_group("Tags", tag_input(G.tags, on_change=G.set_tags)),
                         field_group("Environment", pairs_input(G.pairs, on_change=G.set_pairs)),
                         switch(G.on, on_change=G.flip, label="Network"),
+                        rx.cond(G.on, rx.fragment(), mute("network off")),
+                        switch(False, on_change=G.find_nothing, spoken="refused"),
                         class_name="stack",
                     ),
                     title="Form",

@@ -84,7 +84,14 @@ def test_inputs_tell_python(open_page: Open):
     page.get_by_role("radio", name="Once").click()
     expect(page.get_by_role("radio", name="Once")).to_have_attribute("aria-checked", "true")
     page.get_by_label("Network").uncheck()
-    expect(page.get_by_label("Network")).not_to_be_checked()
+    expect(page.locator(".app")).to_contain_text("network off")
+
+
+def test_a_switch_that_python_refuses_flips_back(open_page: Open):
+    page = _ready(open_page("/"))
+    refused = page.get_by_role("switch", name="refused")
+    refused.check()
+    expect(refused).not_to_be_checked(timeout=8000)
 
 
 def test_pasted_lines_become_variables(open_page: Open):

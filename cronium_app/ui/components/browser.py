@@ -101,6 +101,18 @@ class TextInput(BaseHTML):
     on_enter: rx.EventHandler[passthrough_event_spec(str)]
 
 
+class Switch(BaseHTML):
+    """On or off: flips at once and flips back if Python does not agree."""
+
+    library = LIBRARY
+    tag = "Switch"
+
+    checked: rx.Var[bool]
+    disabled: rx.Var[bool]
+    name: rx.Var[str]
+    on_change: rx.EventHandler[passthrough_event_spec(bool)]
+
+
 class TagInput(rx.Component):
     """Tags: Enter or comma adds, backspace takes the last one away."""
 

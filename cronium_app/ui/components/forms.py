@@ -5,7 +5,7 @@ from typing import Any
 
 import reflex as rx
 
-from cronium_app.ui.components.browser import PairsInput, TagInput, TextInput
+from cronium_app.ui.components.browser import PairsInput, Switch, TagInput, TextInput
 from cronium_app.ui.components.kinds import Child, Flag, Handler, Number, Text, classes, flag
 
 
@@ -166,11 +166,12 @@ def switch(
     disabled: Flag = False,
     **props: Any,
 ) -> rx.Component:
-    """On or off, at once. `spoken` names it for screen readers where no `label` is visible."""
+    """On or off, at once; it flips back where Python does not agree.
+
+    `spoken` names it for screen readers where no `label` is visible.
+    """
     attributes: dict[str, Any] = props if label is not None else {**props, "aria_label": spoken}
-    box = rx.el.input(
-        type="checkbox",
-        role="switch",
+    box = Switch.create(
         checked=checked,
         on_change=on_change,
         disabled=disabled,
