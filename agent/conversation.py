@@ -1,6 +1,7 @@
 """One conversation with a server over one link: from Hello until the link closes."""
 
 import asyncio
+import contextlib
 import logging
 import zlib
 from collections import deque
@@ -8,6 +9,7 @@ from typing import Protocol
 
 from agent import protocol
 from agent.attempt import Attempt
+from agent.clock import elapsed_s
 from agent.link import Link, LinkClosed
 from agent.protocol import (
     Accepted,
@@ -31,6 +33,7 @@ from agent.protocol import (
 _log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
+_LOOK_S = 1.0
 _WELCOME_S = 30.0
 
 
@@ -148,14 +151,18 @@ class Conversation:
             self._handle(protocol.decode_from_server(await self._link.receive()))
 
     async def _beat_on(self) -> None:
+        """Every few seconds, and sooner when something has changed (slots, engine, images)."""
+        said: Heartbeat | None = None
+        said_at = 0.0
         while True:
             self._beat.clear()
-            self.say(self._desk.heartbeat())
-            try:
-                async with asyncio.timeout(HEARTBEAT_S):
+            beat = self._desk.heartbeat()
+            if beat != said or elapsed_s() - said_at >= HEARTBEAT_S:
+                said, said_at = beat, elapsed_s()
+                self.say(beat)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
                     await self._beat.wait()
-            except TimeoutError:
-                continue
 
     async def _send(self) -> None:
         while True:

@@ -49,6 +49,8 @@ _WATCH_S = 5.0
 _RETRY_S = 1.0
 _PING_S = 10.0
 _MIN_FREE_BYTES = 200 * 1024 * 1024
+# What a Stop may give as the reason; anything else is taken as a person's wish.
+_STOP_REASONS = {str(reason): reason for reason in (Reason.REPLACED, Reason.EXPIRED)}
 _DEFAULT_SOCKET = "/var/run/docker.sock"
 
 
@@ -139,12 +141,12 @@ class Engine:
         for entry in self.journal.state.entries.values():
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             done.set_result(None)
-            self._launch(Attempt(self, entry, self._spool_folder(entry.taken.attempt_id), done))
+            self._launch(Attempt(self, entry, self._spool_folder(entry.job), done))
+        known = {self._spool_folder(attempt.job) for attempt in self._attempts.values()}
         spools = self._folder / "spool"
-        if spools.is_dir():
-            for folder in spools.iterdir():
-                if folder.name not in self._attempts:
-                    Spool.remove(folder)
+        for folder in list(spools.iterdir()) if spools.is_dir() else []:
+            if folder not in known:
+                Spool.remove(folder)
 
     async def _detach(self) -> None:
         if self._conversation is not None:
@@ -164,8 +166,8 @@ class Engine:
         task = asyncio.create_task(attempt.run(), name=f"attempt {attempt.id}")
         self._runs[attempt.id] = task
 
-    def _spool_folder(self, attempt_id: str) -> Path:
-        return self._folder / "spool" / attempt_id
+    def _spool_folder(self, job: Job) -> Path:
+        return self._folder / "spool" / f"{job.attempt_id}-{job.epoch}"
 
     def _aside(self, step: Coroutine[Any, Any, Any], name: str) -> None:
         """A task that `run` owns and that nobody waits for."""
@@ -301,14 +303,17 @@ class Engine:
         if refused is not None:
             return refused
         if held is not None:
-            await self._forget(held)  # handed out anew: the older one is nobody's any more
+            # Handed out anew: the older one is nobody's any more. Then look again: this may have
+            # come twice, and while we waited the other one was taken.
+            await self._forget(held)
+            return await self.start(message)
         return await self._take(job)
 
     async def _take(self, job: Job) -> Accepted | Refused:
         record = Taken(attempt_id=job.attempt_id, epoch=job.epoch, job=job, at_ms=now_ms())
         promise = self.journal.append(record)
         entry = self.journal.state.entries[job.attempt_id]
-        attempt = Attempt(self, entry, self._spool_folder(job.attempt_id), promise)
+        attempt = Attempt(self, entry, self._spool_folder(job), promise)
         self._follow(attempt)
         self._launch(attempt)
         self._beat()
@@ -347,10 +352,7 @@ class Engine:
                 why="stale",
                 detail="This agent does not hold that attempt.",
             )
-        try:
-            reason = Reason(message.why)
-        except ValueError:
-            reason = Reason.CANCELLED_BY_USER
+        reason = _STOP_REASONS.get(message.why, Reason.CANCELLED_BY_USER)
         self._aside(attempt.stop(reason, max(0.0, message.grace_s)), "stop")
         return None
 

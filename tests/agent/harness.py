@@ -208,6 +208,13 @@ class Server:
         await self.send(Stop(attempt_id=job.attempt_id, epoch=job.epoch, grace_s=grace_s, why=why))
 
 
+async def nothing_held(engine: Engine, timeout_s: float = 20) -> None:
+    """Until the engine has dropped every attempt."""
+    async with asyncio.timeout(timeout_s):
+        while engine._attempts:
+            await asyncio.sleep(0.02)
+
+
 @contextlib.asynccontextmanager
 async def running(engine: Engine) -> AsyncIterator[Engine]:
     """The engine at work; leaving detaches."""

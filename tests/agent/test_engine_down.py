@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from harness import config, connected, engine_and_server, make_job, running
+from harness import config, connected, engine_and_server, make_job, nothing_held, running
 
 from agent.engine import Engine
 from agent.jobs import Reason
@@ -165,7 +165,7 @@ async def test_connections_cut_during_setup_run_the_job_once(tmp_path, proxy, af
         await server.until(lambda: record.complete)
         assert record.stdout.count(b"\n") == 1
         assert record.outcome.exit_code == 7
-        await server.until(lambda: not engine._attempts)
+        await nothing_held(engine)
         assert await engine.containers.list_own() == []
 
 

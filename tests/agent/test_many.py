@@ -5,7 +5,7 @@ import hashlib
 from collections import Counter
 
 import pytest
-from harness import engine_and_server, make_job
+from harness import engine_and_server, make_job, nothing_held
 
 pytestmark = [
     pytest.mark.docker,
@@ -39,5 +39,5 @@ async def test_300_containers_that_exit_at_once_lose_no_byte(tmp_path):
 
         results = Counter(await asyncio.gather(*(one(number) for number in range(COUNT))))
         assert results == {"whole": COUNT}
-        await server.until(lambda: not engine._attempts)
+        await nothing_held(engine)
         assert await engine.containers.list_own() == []
