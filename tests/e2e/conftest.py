@@ -1,11 +1,13 @@
 """The real product in a real browser: one server, one Chromium, a context for each test."""
 
+import json
 import os
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import (
@@ -22,6 +24,7 @@ from playwright.sync_api import (
 from tests.conftest import ROOT, ServerProcess
 
 ADMIN = "ada@example.org"
+BOB = "bob@example.org"
 PASSWORD = "correct horse battery staple"
 
 # Chromium drops what it is loading when a network interface of its host comes or goes, and each
@@ -160,22 +163,94 @@ def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
     return new_visitor()
 
 
-def user_create(product: ServerProcess, email: str, password: str = PASSWORD) -> None:
-    """As the operator does it, beside the running server."""
+def is_ready(url: str) -> bool:
+    with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+        return answer.status == 200
+
+
+# --- a server that is set up ------------------------------------------------------------------
+
+
+class Api:
+    """The REST API as one person, to prepare what a page is to show."""
+
+    def __init__(self, server: ServerProcess, email: str) -> None:
+        self._url = server.url
+        self._token = _cli(server, "token", "create", "--email", email, "--name", "tests")
+
+    def post(self, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
+        return self._call("POST", path, body or {})
+
+    def get(self, path: str) -> dict[str, Any]:
+        return self._call("GET", path, None)
+
+    def _call(self, method: str, path: str, body: dict[str, object] | None) -> dict[str, Any]:
+        request = urllib.request.Request(
+            f"{self._url}/api/v1{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read())
+
+
+def _cli(server: ServerProcess, *arguments: str, entered: str = "") -> str:
+    """The `cronium` command beside the running server."""
     made = subprocess.run(
-        [
-            *(sys.executable, "-m", "cronium_app.cli", "user", "create"),
-            *("--email", email, "--data", str(product.data)),
-        ],
+        [sys.executable, "-m", "cronium_app.cli", *arguments, "--data", str(server.data)],
         cwd=ROOT,
-        input=password + "\n",
+        input=entered,
         capture_output=True,
         text=True,
         check=False,
     )
     assert made.returncode == 0, made.stdout + made.stderr
+    return made.stdout.strip()
 
 
-def is_ready(url: str) -> bool:
-    with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
-        return answer.status == 200
+@pytest.fixture(scope="session")
+def furnished(
+    client_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """A server with two people, Ada (administrator) and Bob."""
+    server = ServerProcess(
+        tmp_path_factory.mktemp("furnished") / "data",
+        CRONIUM_CLIENT_DIR=str(client_dir),
+        CRONIUM_ADMIN_EMAIL=ADMIN,
+        CRONIUM_ADMIN_PASSWORD=PASSWORD,
+    )
+    server.start()
+    _cli(server, "user", "create", "--email", BOB, entered=PASSWORD + "\n")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def ada_api(furnished: ServerProcess) -> Api:
+    return Api(furnished, ADMIN)
+
+
+@pytest.fixture
+def person(chromium: Browser, furnished: ServerProcess) -> Iterator[Callable[[str], Visitor]]:
+    """`person(ADMIN)`: somebody who has signed in."""
+    made: list[Visitor] = []
+
+    def make(email: str) -> Visitor:
+        visitor = Visitor(chromium, furnished.url)
+        made.append(visitor)
+        return visitor.sign_in(email) if email else visitor
+
+    yield make
+    for visitor in made:
+        visitor.close()
+
+
+@pytest.fixture
+def ada(person: Callable[[str], Visitor]) -> Visitor:
+    return person(ADMIN)
+
+
+@pytest.fixture
+def bob(person: Callable[[str], Visitor]) -> Visitor:
+    return person(BOB)
