@@ -93,17 +93,25 @@ export function NavLink({ to, children }) {
 const wordOf = (run) => (run.reason === "skipped" ? "skipped" : run.status);
 
 export function Ticks({ runs, slots = 30 }) {
+  // One handler for all: a page of 50 rows has 1,500 bars, too many to be Links of their own.
+  const navigate = useNavigate();
+  const go = (event) => {
+    const href = event.target.getAttribute("href");
+    if (!href || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    navigate(href);
+  };
   const shown = (runs ?? []).slice(-slots);
   const counts = {};
   for (const run of shown) counts[wordOf(run)] = (counts[wordOf(run)] ?? 0) + 1;
   const words = Object.entries(counts).map(([word, n]) => `${n} ${word}`).join(", ");
   const summary = shown.length ? `Last ${shown.length} runs: ${words}` : "No runs yet";
   return (
-    <span className="ticks" role="group" aria-label={summary} title={shown.length ? undefined : summary}>
+    <span className="ticks" role="group" aria-label={summary} title={shown.length ? undefined : summary} onClick={go}>
       {Array.from({ length: Math.max(0, slots - shown.length) }, (_, i) => <span key={`e${i}`} data-status="none" />)}
       {shown.map((run, i) =>
         run.href ? (
-          <Link key={run.href} to={run.href} tabIndex={-1} aria-hidden="true" title={run.title || wordOf(run)} data-status={run.status} data-reason={run.reason} />
+          <a key={run.href} href={run.href} tabIndex={-1} aria-hidden="true" title={run.title || wordOf(run)} data-status={run.status} data-reason={run.reason} />
         ) : (
           <span key={i} title={run.title || wordOf(run)} data-status={run.status} data-reason={run.reason} />
         ),

@@ -32,6 +32,14 @@ def test_palette_finds_and_goes_without_a_load(open_page: Open):
     assert page.evaluate("window.same") is True
 
 
+def test_a_bar_of_the_last_runs_leads_to_its_run(open_page: Open):
+    page = _ready(open_page("/events"))
+    page.evaluate("window.same = true")
+    page.get_by_title("#5 succeeded").first.click()
+    page.wait_for_url("**/runs/3-5")
+    assert page.evaluate("window.same") is True
+
+
 def test_letters_are_no_shortcuts_while_typing(open_page: Open):
     page = _ready(open_page("/events"))
     page.keyboard.press("/")
