@@ -1,17 +1,17 @@
 """No event handler runs for somebody who may not call it; what says nothing is refused."""
 
 import dataclasses
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
 import pytest
 import reflex as rx
+from reflex.istate.manager.memory import StateManagerMemory
 from reflex.state import StateUpdate
 from reflex_base.event import Event
 from reflex_base.event.processor.base_state_processor import BaseStateEventProcessor
 from reflex_base.registry import RegisteredEventHandler, RegistrationContext
-from reflex.istate.manager.memory import StateManagerMemory
 
 from cronium_app.domain.permissions import Actor, Permission, Role
 from cronium_app.ui import guard
@@ -77,7 +77,7 @@ class Door:
         processor = BaseStateEventProcessor(middleware=self.app, graceful_shutdown_timeout=1)
         processor.configure(
             state_manager=StateManagerMemory(),
-            event_namespace=namespace,  # pyright: ignore
+            event_namespace=namespace,  # pyright: ignore[reportArgumentType]
         )
         async with processor:
             event = Event(name=name, payload=payload, router_data=_router(cookie))
@@ -107,8 +107,8 @@ def registry() -> Iterator[RegistrationContext]:
 
 
 @pytest.fixture
-async def door(registry: RegistrationContext) -> AsyncIterator[Door]:
-    yield Door(registry)
+async def door(registry: RegistrationContext) -> Door:
+    return Door(registry)
 
 
 def _names() -> list[str]:
