@@ -209,9 +209,9 @@ class Server:
 
 
 async def nothing_held(engine: Engine, timeout_s: float = 20) -> None:
-    """Until the engine has dropped every attempt."""
+    """Until the engine has dropped every attempt and ended what it did aside."""
     async with asyncio.timeout(timeout_s):
-        while engine._attempts:
+        while engine._attempts or engine._side_tasks:
             await asyncio.sleep(0.02)
 
 

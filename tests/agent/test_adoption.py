@@ -232,9 +232,10 @@ async def test_accepted_and_not_yet_placed_is_run_by_the_next_engine(tmp_path):
     assert second.stdout == b"later\n"
 
 
-async def test_half_a_delivery_runs_nothing_and_is_made_anew(tmp_path):
-    """The connection breaks in the middle of the script: the first half would be valid Bash."""
-    job = make_job("echo first\n" + "#" * 500_000 + "\necho second")
+@pytest.mark.parametrize("missing", [260_000, 40, 1])
+async def test_a_torn_delivery_runs_nothing_and_is_made_anew(tmp_path, missing):
+    """The connection breaks in the middle of the script, or just before the end of it all."""
+    job = make_job("echo first\n" + "#" * 500_000 + "\necho second\n" + "echo end\n" * 8)
     async with engine_and_server(tmp_path) as (_, server):
         from agent.containers import Attachment
 
@@ -244,7 +245,7 @@ async def test_half_a_delivery_runs_nothing_and_is_made_anew(tmp_path):
             calls.append(data)
             if len(calls) > 1:
                 return await whole(self, data)
-            return await whole(self, data[: len(data) // 2])
+            return await whole(self, data[:-missing])
 
         Attachment.deliver = half
         try:
@@ -252,7 +253,7 @@ async def test_half_a_delivery_runs_nothing_and_is_made_anew(tmp_path):
         finally:
             Attachment.deliver = whole
     assert len(calls) == 2
-    assert record.stdout == b"first\nsecond\n"
+    assert record.stdout == b"first\nsecond\n" + b"end\n" * 8
     assert record.outcome.exit_code == 0
 
 
