@@ -51,6 +51,7 @@ INBOX_BYTES = 8 * 1024 * 1024  # log bytes of one attempt waiting for the disk
 DISK_RETRY_S = 1.0
 NEARLY_WHOLE_BYTES = 1024 * 1024
 NEARLY_WHOLE_S = 0.5
+TRANSIENT = frozenset({"no_slot", "draining", "engine_down"})
 LOST = "The agent no longer knows this job: it cannot be told how it ended."
 
 
@@ -157,7 +158,7 @@ class AgentHub:
             attempt = self._attempts.get(parse_id(message.attempt_id) or UUID(int=0))
             if attempt is not None and attempt.handle.epoch == message.epoch:
                 await attempt.hear(message)
-                if isinstance(message, Refused):
+                if isinstance(message, Refused) and message.why in TRANSIENT:
                     self._note_refusal(conversation.agent, message)
 
     def _note_heartbeat(self, agent: ConnectedAgent, beat: Heartbeat) -> None:
@@ -364,6 +365,8 @@ class _Attempt:
 
     def _refuse(self, message: Refused) -> None:
         if self.taken.done():
+            if message.why == "stale":  # it was ours, and the agent no longer knows it
+                self.lose()
             return
         if message.why == "invalid":
             self.taken.set_exception(JobInvalid(message.detail or "The agent refused the job."))

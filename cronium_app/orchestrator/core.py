@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -96,6 +96,7 @@ class Orchestrator:
             on_over=self._over,
         )
         self._supervised: dict[UUID, Supervised] = {}  # by run id
+        self._unsupervised: set[UUID] = set()  # at the last renewal of our leases
         self._collecting: set[UUID] = set()  # attempts that only miss a part of their log
         self._contents: dict[tuple[UUID, int], EventContent] = {}
         self._ends: dict[UUID, set[asyncio.Future[None]]] = {}
@@ -418,8 +419,24 @@ class Orchestrator:
                 await self._let_go(work)
             elif kept[run_id]:
                 work.stop_wanted.set()
+        await self._pick_up_unsupervised(kept.keys() - self._supervised.keys())
         if any(agent.adopted for agent in self._hub.agents.values()):
             await self._take_over()
+
+    async def _pick_up_unsupervised(self, ours: Set[UUID]) -> None:
+        """Runs under our lease that no task of ours looks after, twice in a row: a bug ended the
+        supervision. It begins anew; without this they would stay running for ever."""
+        stranded, self._unsupervised = ours & self._unsupervised, set(ours)
+        for run_id in stranded:
+            async with self._db.read() as session:
+                run = await runs.get(session, run_id)
+                attempt = await runs.attempt_of(session, run_id)
+                if run is None or attempt is None or run.lease_owner != self._identity.owner:
+                    continue
+                agent_id = attempt.agent_id or UUID(int=0)
+                work = await self._prepared(session, run, attempt, agent_id, hand_out=False)
+            log.warning("supervision begins anew", run=str(run_id))
+            self._supervise(work)
 
     async def _let_go(self, work: Supervised) -> None:
         """Not ours any more: ended by another server, deleted, or taken over."""

@@ -150,7 +150,7 @@ async def test_no_more_jobs_than_slots(house, event):
 
 async def test_a_run_waits_while_its_image_is_made_and_holds_no_slot(house, event):
     building = ImageState(image="cronium/bash", state="building", percent=60)
-    agent = await house.agent(slots=1, images=[building])
+    agent = await house.agent(slots=2, images=[building])
     run = await house.submit(event)
 
     async def shown() -> bool:
@@ -158,6 +158,8 @@ async def test_a_run_waits_while_its_image_is_made_and_holds_no_slot(house, even
         return text == "preparing cronium/bash, 60 %"
 
     await house.until(shown)
+    other = await house.submit(event, runtime="node")
+    assert (await agent.accept()).run_id == str(other.id)
     assert house.orchestrator.engine_state().free_slots == 1
     await agent.beat(images=[ImageState(image="cronium/bash", state="ready")])
     assert (await agent.accept()).run_id == str(run.id)
@@ -241,6 +243,54 @@ async def test_an_agent_that_reconnects_goes_on_from_our_own_length(house, event
     await agent.finish(job, b"abcdef")
     await house.ended(run)
     assert (await house.attempt(run)).log_complete
+
+
+async def test_a_stop_that_could_not_be_said_is_said_when_the_agent_is_back(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.send_log(job, b"abc")
+    await agent.hear(LogAck)
+    await agent.leave()
+    await house.orchestrator.cancel(run.id, "ann")
+    held = Held(
+        run_id=job.run_id, attempt_id=job.attempt_id, epoch=1, state="running", log_length=3
+    )
+    agent = await house.agent(held)
+    await agent.hear(Resume)
+    assert (await agent.hear(Stop)).attempt_id == job.attempt_id
+
+
+async def test_a_supervision_that_broke_down_begins_anew(house, event, monkeypatch):
+    monkeypatch.setattr("cronium_app.orchestrator.core.LEASE_RENEW_S", 0.1)
+    await house.down()
+    await house.up()
+    broken = True
+    record = house.orchestrator._attempts._record
+
+    async def fails_once(work, report):
+        nonlocal broken
+        if broken:
+            broken = False
+            raise ZeroDivisionError
+        return await record(work, report)
+
+    monkeypatch.setattr(house.orchestrator._attempts, "_record", fails_once)
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.finish(job)
+    assert (await agent.hear(Resume)).attempt_id == job.attempt_id
+    await agent.finish(job)
+    assert (await house.ended(run)).status == "succeeded"
+
+
+async def test_a_running_job_that_the_agent_disowns_is_lost(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.say(Refused(attempt_id=job.attempt_id, epoch=1, why="stale"))
+    assert (await house.ended(run)).reason == "lost"
 
 
 async def test_an_agent_that_forgot_a_job_means_that_it_is_lost(house, event):
