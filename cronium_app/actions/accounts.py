@@ -53,7 +53,9 @@ async def authenticate(
     wanted = checked(LoginIn, command)
     email = wanted.email.strip().lower()
     security = services.security
-    if not _is_text(email) or not security.throttle.may_sign_in(email, address):
+    if not email.isprintable():  # what no database takes is nobody's address
+        raise NotSignedIn(WRONG, code="wrong_password")
+    if not security.throttle.may_sign_in(email, address):
         raise _too_many()
     async with services.db.read() as session:
         user = await accounts.user_by_email(session, email)
@@ -377,10 +379,6 @@ def _user_view(user: User) -> UserView:
         disabled=user.disabled_at is not None,
         created_at=user.created_at,
     )
-
-
-def _is_text(value: str) -> bool:
-    return value.isprintable()
 
 
 def _too_many() -> TooMany:

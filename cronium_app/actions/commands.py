@@ -129,6 +129,15 @@ Email = Annotated[
 Password = Annotated[str, Field(max_length=1024)]
 
 
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("A NUL character cannot be looked for.")
+    return value
+
+
+Wanted = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
+
+
 class Command(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -266,8 +275,14 @@ class RunFilter(Command):
     trigger: Literal["schedule", "manual", "test", "api"] | None = None
     since: Instant | None = None
     until: Instant | None = None
-    text: Annotated[str, Field(max_length=200)] | None = None
+    text: Wanted | None = None
     include_tests: bool = False
+
+
+class EventFilter(Command):
+    search: Wanted = ""
+    tag: Wanted | None = None
+    archived: bool = False
 
 
 class PageIn(Command):

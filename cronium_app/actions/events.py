@@ -13,6 +13,7 @@ from cronium_app.actions import cursors, runs, schedules
 from cronium_app.actions.access import announce, audit, own_event, require
 from cronium_app.actions.commands import (
     CONTENT_FIELDS,
+    EventFilter,
     EventIn,
     EventPatch,
     PageIn,
@@ -186,14 +187,15 @@ async def list_events(
     """By name. `search` holds words that must all occur in name or tags."""
     require(actor, Permission.VIEW)
     asked = checked(PageIn, {"cursor": cursor, "limit": limit})
+    wanted = checked(EventFilter, {"search": search, "tag": tag, "archived": archived})
     now = services.clock.now()
     async with services.db.read() as session:
         found = await events.page(
             session,
             actor.user_id,
-            search=search[:200],
-            tag=tag,
-            archived=archived,
+            search=wanted.search,
+            tag=wanted.tag,
+            archived=wanted.archived,
             after=cursors.read_name(asked.cursor),
             limit=asked.limit + 1,
         )

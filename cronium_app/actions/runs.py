@@ -316,9 +316,6 @@ def _query(actor: Actor, wanted: RunFilter) -> listing.RunQuery | None:
     event_id = parse_id(wanted.event_id) if wanted.event_id else None
     if wanted.event_id and event_id is None:
         return None
-    text = wanted.text or ""
-    if "\0" in text:
-        raise Invalid("The text has a NUL character.", field="text")
     return listing.RunQuery(
         owner_id=actor.user_id,
         status=wanted.status,
@@ -326,7 +323,7 @@ def _query(actor: Actor, wanted: RunFilter) -> listing.RunQuery | None:
         trigger=wanted.trigger,
         since=wanted.since,
         until=wanted.until,
-        text=text,
+        text=wanted.text or "",
         include_tests=wanted.include_tests,
     )
 

@@ -23,6 +23,7 @@ from cronium_app.api.pages import DATA_POLICY, EVERYWHERE, page_policy
 from cronium_app.api.request import IDENTITY, SAFE, Caller, caller_of
 from cronium_app.security.cookies import local_path
 from cronium_app.security.identity import Identity
+from cronium_app.security.secrets import looks_like_api_token
 
 MAX_BODY: Final = 1_500_000
 
@@ -141,13 +142,19 @@ async def identify(services: Services, caller: Caller) -> Identity:
 
 async def _by_token(services: Services, token: str, address: str) -> Identity:
     security = services.security
+    if not looks_like_api_token(token):  # noise costs no look-up, so it is not counted
+        raise bad_token()
     if not security.tokens.is_proven(token) and not security.throttle.may_try_token(address):
         raise TooMany("Too many wrong tokens from this address.", extra={"retry_after_s": 60})
     identity = await security.tokens.identify(token)
     if identity is None:
         security.throttle.token_failed(address)
-        raise NotSignedIn("The token is unknown, revoked or expired.", code="bad_token")
+        raise bad_token()
     return identity
+
+
+def bad_token() -> CroniumError:
+    return NotSignedIn("The token is unknown, revoked or expired.", code="bad_token")
 
 
 def foreign() -> CroniumError:

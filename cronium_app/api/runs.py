@@ -28,6 +28,7 @@ router = APIRouter(prefix="/api/v1", tags=["runs"], responses=RESPONSES)
 CHUNK = 256 * 1024
 FRAME = struct.Struct(">QQB")  # offset, time in ms since the epoch, stream (1 stdout, 2 stderr)
 SIGNED_OUT = 4401
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
 Offset = Annotated[int, Query(ge=0, le=2**62)]
 
 
@@ -80,9 +81,7 @@ async def rerun(services: ServicesDep, actor: ActorDep, run_id: str) -> RunView:
     response_class=StreamingResponse,
     responses={
         200: {
-            "content": {
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
-            },
+            "content": {"text/plain": _BYTES, "application/octet-stream": _BYTES},
             "headers": {"X-Log-Length": {"schema": {"type": "integer"}}},
             "description": "The bytes as the job wrote them, both streams in order of arrival.",
         }
