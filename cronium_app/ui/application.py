@@ -105,10 +105,12 @@ def _error_boundary() -> rx.Component:
         notice("Reloading usually helps. What you typed into an editor is kept.", tone="bad"),
         rx.el.div(
             button("Reload", kind="primary", on_click=rx.call_script("location.reload()")),
-            link_button("Home", href=routes.HOME),
+            # What broke is put together anew only by loading a page.
+            rx.el.a("Home", href=routes.HOME, reload_document=True, class_name="btn btn-default"),
             class_name="line",
         ),
         title="This page broke",
+        loads=True,
     )
     return ErrorBoundary.create(fallback_render=rx.Var.create(sentence))
 

@@ -86,11 +86,16 @@ def shell(
     )
 
 
-def plain_page(*children: Child, title: Child, lead: Child = None) -> rx.Component:
-    """A page without the frame, for set-up and sign-in: one narrow card under the brand."""
+def plain_page(
+    *children: Child, title: Child, lead: Child = None, loads: bool = False
+) -> rx.Component:
+    """A page without the frame, for set-up and sign-in: one narrow card under the brand.
+
+    `loads` makes the brand a link that loads its page anew (where this one is broken).
+    """
     return rx.el.div(
         rx.el.main(
-            _brand(),
+            _brand(loads=loads),
             rx.el.section(
                 rx.el.h1(title),
                 rx.el.p(lead, class_name="mute") if lead is not None else None,
@@ -104,13 +109,14 @@ def plain_page(*children: Child, title: Child, lead: Child = None) -> rx.Compone
     )
 
 
-def _brand() -> rx.Component:
-    return link(
+def _brand(*, loads: bool = False) -> rx.Component:
+    return rx.el.a(
         rx.el.span(_mark(), class_name="brand-mark"),
         rx.el.span("Cronium", class_name="brand-name"),
         href=routes.HOME,
+        reload_document=loads,
         class_name="brand",
-        aria_label="Cronium, home",
+        custom_attrs={"aria-label": "Cronium, home"},
     )
 
 

@@ -569,11 +569,16 @@ def login() -> rx.Component:
     )
 
 
+def broken() -> rx.Component:
+    return rx.el.div(rx.Var("(() => { throw new Error('on purpose') })()"))
+
+
 PAGES = [
     Page(route="/", component=gallery, title="Home"),
     Page(route="/events", component=events, title="Events"),
     Page(route="/events/[event_id]/edit", component=edit, title="Edit"),
     Page(route="/runs/[run_id]", component=run, title="Run"),
+    Page(route="/broken/[why]", component=broken, title="Broken"),
     Page(route="/login", component=login, title="Sign in"),
 ]
 app = make_app(PAGES, build_fake_api())

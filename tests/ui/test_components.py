@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.ui.conftest import Gallery
 
@@ -78,6 +78,22 @@ def test_a_bug_in_a_handler_is_one_sentence(open_page: Open):
     page.get_by_role("button", name="Bug").click()
     expect(page.get_by_text("That did not work.")).to_be_visible()
     assert "on purpose" not in page.content()
+
+
+def test_a_broken_page_has_a_way_out(chromium: Browser, gallery: Gallery):
+    page = chromium.new_page()
+    page.goto(f"{gallery.url}/broken/now")
+    expect(page.get_by_role("heading", name="This page broke")).to_be_visible()
+    page.get_by_role("link", name="Home", exact=True).click()
+    expect(page.get_by_role("heading", name="Home")).to_be_visible()
+    page.close()
+
+
+def test_an_unknown_address_has_a_way_out(chromium: Browser, gallery: Gallery):
+    page = chromium.new_page()
+    page.goto(f"{gallery.url}/nothing/here")
+    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
+    page.close()
 
 
 def test_inputs_tell_python(open_page: Open):
