@@ -204,6 +204,16 @@ class SocketLimits:
         self._audit = audit
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
+        self._strangers: dict[str, set[str]] = {}  # address -> sockets without a session
+
+    def admit_stranger(self, sid: str, address: str) -> bool:
+        """Whether one more socket without a session may open from this address: each of them
+        costs memory for an hour."""
+        sockets = self._strangers.setdefault(address, set())
+        if len(sockets) >= ANONYMOUS_SOCKETS_PER_IP:
+            return self._refuse(sid, f"too many sockets without a session from {address}")
+        sockets.add(sid)
+        return True
 
     def admit(self, sid: str, data: Any) -> bool:
         """Whether this packet may enter the queue."""
@@ -222,6 +232,10 @@ class SocketLimits:
     def forget(self, sid: str) -> None:
         """The socket is closed."""
         self._buckets.pop(sid, None)
+        for address, sockets in list(self._strangers.items()):
+            sockets.discard(sid)
+            if not sockets:
+                del self._strangers[address]
 
     def _within_rate(self, sid: str) -> bool:
         now = self._clock()
@@ -259,7 +273,7 @@ def install(app: rx.App, identify: Identify, audit: Audit) -> Guard:
     check_declarations()
     guard = Guard(identify, audit)
     app.add_middleware(guard, index=0)
-    _limit_sockets(app, guard, SocketLimits(audit))
+    _limit_sockets(app, guard, SocketLimits(audit), identify)
     _explain_refusals(app)
     return guard
 
@@ -278,10 +292,18 @@ def _explain_refusals(app: rx.App) -> None:
     app.backend_exception_handler = explain
 
 
-def _limit_sockets(app: rx.App, guard: Guard, limits: SocketLimits) -> None:
+def _limit_sockets(app: rx.App, guard: Guard, limits: SocketLimits, identify: Identify) -> None:
     """Wrap the three doors of the event namespace: connect, event, disconnect."""
     namespace: Any = app.event_namespace
-    on_event, on_disconnect = namespace.on_event, namespace.on_disconnect
+    on_connect, on_event = namespace.on_connect, namespace.on_event
+    on_disconnect = namespace.on_disconnect
+
+    async def opened(sid: str, environ: dict[str, Any], auth: Any = None) -> bool | None:
+        who = await identify(str(environ.get("HTTP_COOKIE", "")))
+        if who is None and not limits.admit_stranger(sid, _address(environ)):
+            return False
+        await on_connect(sid, environ, auth)
+        return None
 
     async def limited_event(sid: str, data: Any) -> None:
         if limits.admit(sid, data):
@@ -293,5 +315,12 @@ def _limit_sockets(app: rx.App, guard: Guard, limits: SocketLimits) -> None:
         guard.forget(sid)
         return on_disconnect(sid)
 
+    namespace.on_connect = opened
     namespace.on_event = limited_event
     namespace.on_disconnect = closed
+
+
+def _address(environ: dict[str, Any]) -> str:
+    """Who is connected, as the socket knows it; a header can say anything."""
+    client = environ.get("asgi.scope", {}).get("client")
+    return str(client[0]) if client else str(environ.get("REMOTE_ADDR", ""))

@@ -240,6 +240,13 @@ class TestSocketLimits:
         self.now += 1
         assert sum(self.limits.admit("s", event) for _ in range(100)) == 20
 
+    def test_strangers_have_few_sockets(self) -> None:
+        opened = [self.limits.admit_stranger(f"s{n}", "10.0.0.1") for n in range(200)]
+        assert sum(opened) == guard.ANONYMOUS_SOCKETS_PER_IP
+        assert self.limits.admit_stranger("elsewhere", "10.0.0.2")
+        self.limits.forget("s0")
+        assert self.limits.admit_stranger("next", "10.0.0.1")
+
     def test_only_a_script_may_be_large(self) -> None:
         large = {"script": "x" * 600_000}
         scripts = [
@@ -254,3 +261,12 @@ class TestSocketLimits:
         for _ in range(100):
             deep = [deep]
         assert not self.limits.admit("s", {"name": self.name, "payload": {"a": deep}})
+
+
+async def test_a_stranger_beyond_the_limit_is_refused_at_the_door(door: Door) -> None:
+    namespace: Any = door.app.event_namespace
+    environ = {"asgi.scope": {"client": ("10.0.0.1", 1), "headers": []}, "QUERY_STRING": ""}
+    answers = [await namespace.on_connect(f"s{n}", dict(environ)) for n in range(60)]
+    assert answers.count(False) == 60 - guard.ANONYMOUS_SOCKETS_PER_IP
+    signed_in = environ | {"HTTP_COOKIE": "cronium_session=ada"}
+    assert await namespace.on_connect("ada", signed_in) is None
