@@ -18,6 +18,7 @@ from cronium_app.settings import Settings
 from cronium_app.store import events, listing
 
 MOST_COUNTED = 100
+MOST_NAMES = 500
 
 
 class ServerServices(Services, Protocol):
@@ -87,6 +88,22 @@ async def live(services: Services, actor: Actor, run_id: str) -> LiveView | None
         bytes=found.bytes,
         last_lines=list(found.last_lines),
     )
+
+
+async def event_names(services: Services, actor: Actor) -> list[tuple[str, str]]:
+    """Id and name of every event that is not archived, by name, at most `MOST_NAMES`."""
+    require(actor, Permission.VIEW)
+    async with services.db.read() as session:
+        found = await events.page(
+            session,
+            actor.user_id,
+            search="",
+            tag=None,
+            archived=False,
+            after=None,
+            limit=MOST_NAMES,
+        )
+    return [(str(event.id), event.name) for event in found]
 
 
 async def welcome(services: ServerServices, actor: Actor) -> WelcomeView:

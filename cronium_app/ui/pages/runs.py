@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import reflex as rx
 
-from cronium_app.actions import events, runs
+from cronium_app.actions import pages, runs
 from cronium_app.actions.commands import RunFilter, checked
 from cronium_app.actions.errors import CroniumError
 from cronium_app.actions.views import RunRow
@@ -110,13 +110,15 @@ class RunsState(AppState):
 
     @rx.event
     @needs(Permission.VIEW)
-    async def load(self) -> None:
+    async def load(self) -> Any:
         push.watch(self, guard.actor(), {"run": push.ANY} | FRAME_NOUNS, RunsState.refresh)
         here = self._address()
         self._put(**{key: here[key] for key in ("status", "event", "trigger", "time", "text")})
         self._put(filtered=any(here[key] for key in _KEYS[:5]), status_hrefs=_status_hrefs(here))
         await self._show()
-        await self._offer_events()
+        yield  # the rows are sent before the filter's choices are looked up
+        names = await pages.event_names(services(), guard.actor())
+        self._put(event_options=[["", "Any event"], *([key, name] for key, name in names)])
 
     @rx.event
     @needs(Permission.VIEW)
@@ -178,10 +180,6 @@ class RunsState(AppState):
             last_href=address(routes.RUNS, base | {"to": "last"}) if page.next else "",
             summary=_summary(len(page.items), bool(page.prev), bool(page.next)),
         )
-
-    async def _offer_events(self) -> None:
-        page = await events.list_events(services(), guard.actor(), limit=200)
-        self._put(event_options=[["", "Any event"]] + [[row.id, row.name] for row in page.items])
 
 
 def _filter(here: dict[str, str], now: Any) -> RunFilter:
