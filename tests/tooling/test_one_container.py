@@ -1,5 +1,6 @@
 """The one container as the README starts it: engine without job images, one run per language."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -45,9 +46,12 @@ def layers(image: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-async def base() -> str:
-    async with aiodocker.Docker() as client:
-        return await find_base(client, BaseSettings(), lambda _: None)
+def base() -> str:
+    async def find() -> str:
+        async with aiodocker.Docker() as client:
+            return await find_base(client, BaseSettings(), lambda _: None)
+
+    return asyncio.run(find())
 
 
 @pytest.fixture(scope="module")
