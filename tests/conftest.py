@@ -190,7 +190,7 @@ class ServerProcess:
         email = self._environment["CRONIUM_ADMIN_EMAIL"]
         made = subprocess.run(
             [CRONIUM, "token", "create", "--email", email, "--name", "test"],
-            env={**os.environ, "CRONIUM_DATA_DIR": str(self.data)},
+            env={**os.environ, **self._environment, "CRONIUM_DATA_DIR": str(self.data)},
             cwd=ROOT, capture_output=True, text=True, check=True,
         )  # fmt: skip
         return made.stdout.strip()

@@ -101,6 +101,10 @@ class AgentHub:
         conversation = _Conversation(link, _checked(hello))
         try:
             await self._converse(conversation)
+        except ExceptionGroup as group:
+            if (misunderstood := group.subgroup(ProtocolError)) is not None:
+                raise ProtocolError(str(misunderstood.exceptions[0])) from group
+            raise
         finally:
             link.close()
             self._left(conversation)

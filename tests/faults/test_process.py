@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import CRONIUM
 from tests.faults.conftest import ADMIN
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
 def test_a_second_server_on_the_same_folder_refuses_and_names_the_first(start_server):
@@ -62,6 +62,20 @@ async def test_a_job_that_ends_while_no_server_runs_gets_its_true_end(
     run = await api.ended(run_id)
     assert (run["status"], run["exit_code"]) == ("failed", 5)
     assert (await api.until(run_id, lambda run: run["log_complete"]))["log_length"] == 11
+
+
+@pytest.mark.docker
+@pytest.mark.postgres
+async def test_the_same_server_runs_on_postgresql(start_server, make_api, postgres):
+    server = start_server(CRONIUM_DATABASE_URL=postgres.empty_url(), **ADMIN)
+    api = make_api(server)
+    run_id = await api.start(await api.event("bash", "echo hello; sleep 2; exit 4"))
+    await api.until(run_id, lambda run: run["phase"] == "execution")
+    server.kill()
+    server.start()
+    run = await api.ended(run_id)
+    assert (run["status"], run["exit_code"], run["attempt"]) == ("failed", 4, 1)
+    assert not (server.data / "cronium.db").exists()
 
 
 async def running(engine, owner: str) -> bool:
