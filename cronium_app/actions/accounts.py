@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import SecretStr
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from cronium_app.actions import events, runs
 from cronium_app.actions.access import announce, audit, audit_now, require
 from cronium_app.actions.commands import LoginIn, PasswordIn, SetupIn, UserIn, checked
 from cronium_app.actions.context import AccountServices, Services
@@ -162,6 +161,8 @@ async def setup(
         user = await _insert_user(services, session, wanted.email, hashed, Role.ADMIN)
         token = await services.security.sessions.open(session, user.id, user_agent)
         audit(session, services.clock, _actor(user), "setup", detail=address)
+    from cronium_app.actions import runs  # noqa: PLC0415 - see make_demo
+
     event_id = await make_demo(services, user)
     run = await runs.start(services, _actor(user), event_id)
     return SignedIn(_actor(user), token, run.id)
@@ -169,6 +170,9 @@ async def setup(
 
 async def make_demo(services: AccountServices, user: User) -> str:
     """The event that a newcomer sees first; answers its id."""
+    # Imported late: the command line has no need of the orchestrator behind it.
+    from cronium_app.actions import events  # noqa: PLC0415
+
     view = await events.create(
         services,
         _actor(user),

@@ -1,14 +1,17 @@
 """What the use cases need of the running server. `services.Services` has all of it."""
 
-from typing import Protocol
+from __future__ import annotations
 
-from cronium_app.domain.clock import Clock
-from cronium_app.logs.files import LogStore
-from cronium_app.orchestrator.bus import Bus
-from cronium_app.orchestrator.core import Orchestrator
-from cronium_app.scheduler import Scheduler
-from cronium_app.security.build import Security
-from cronium_app.store.database import Database
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # the command line needs the use cases of people without the whole server
+    from cronium_app.domain.clock import Clock
+    from cronium_app.logs.files import LogStore
+    from cronium_app.orchestrator.bus import Bus
+    from cronium_app.orchestrator.core import Orchestrator
+    from cronium_app.scheduler import Scheduler
+    from cronium_app.security.build import Security
+    from cronium_app.store.database import Database
 
 
 class AccountServices(Protocol):
