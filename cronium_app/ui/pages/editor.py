@@ -536,25 +536,32 @@ def dirty() -> rx.Var[bool]:
 
 def editor_actions(*, new: bool) -> rx.Component:
     """Test, Save and Run, in the header."""
+    return rx.el.div(
+        button("Test", icon_name="flask", hotkey="Ctrl ↵", on_click=editor_call("test")),
+        _run_button(new=new, phone=False),
+        button("Save", kind="primary", hotkey="Ctrl S", on_click=editor_call("save")),
+        class_name="line",
+    )
+
+
+def _run_button(*, new: bool, phone: bool) -> rx.Component:
+    """Runs what is written: saves it first if it is not saved."""
+    look: dict[str, Any] = {} if phone else {"class_name": "hide-phone"}
     save_and_run = button(
         "Save and run",
         icon_name="play",
         on_click=[_Editor.run_after_save, editor_call("save")],
-        class_name="hide-phone",
+        **look,
     )
-    run = button("Run now", icon_name="play", on_click=_Editor.run_now, class_name="hide-phone")
-    return rx.el.div(
-        button("Test", icon_name="flask", hotkey="Ctrl ↵", on_click=editor_call("test")),
-        save_and_run if new else rx.cond(dirty(), save_and_run, run),
-        button("Save", kind="primary", hotkey="Ctrl S", on_click=editor_call("save")),
-        class_name="line",
-    )
+    run = button("Run now", icon_name="play", on_click=_Editor.run_now, **look)
+    return save_and_run if new else rx.cond(dirty(), save_and_run, run)
 
 
 def editor_body(*, new: bool) -> rx.Component:
     """The script with its test output, and the settings beside it."""
     return rx.el.div(
         rx.el.p(_Editor.touches, class_name="touches"),
+        rx.el.div(_run_button(new=new, phone=True), class_name="only-phone run-on-phone"),
         rx.el.div(
             rx.el.div(_notes(), _script_card(), _test_card(), class_name="stack"),
             rx.el.div(_settings(new=new), class_name="stack settings-panel"),
