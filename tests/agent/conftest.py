@@ -1,8 +1,14 @@
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time is measured elsewhere: a busy machine is no failure of a property.
+settings.register_profile("cronium", deadline=None)
+settings.load_profile("cronium")
 
 # `harness` is shared by the tests of this folder.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -18,3 +24,15 @@ def images(tmp_path_factory):
             await engine.images.warm()
 
     asyncio.run(make())
+
+
+@pytest.fixture(autouse=True)
+def no_containers_left(tmp_path):
+    """An engine that detaches leaves its containers to the next one: here there is none."""
+    yield
+    for owner in tmp_path.rglob("agent-id"):
+        label = f"label=cronium.owner={owner.read_text().strip()}"
+        listing = ["docker", "ps", "-aq", "--filter", label]
+        left = subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
+        if left:
+            subprocess.run(["docker", "rm", "-f", *left], check=False, capture_output=True)
