@@ -136,6 +136,12 @@ class HomeState(AppState):
 
     @rx.event
     @needs(Permission.RUN)
+    async def run_demo(self) -> None:
+        await runs.start(services(), guard.actor(), self.demo_event)
+        await self._show()
+
+    @rx.event
+    @needs(Permission.RUN)
     async def stop(self, run_id: str) -> None:
         await runs.cancel(services(), guard.actor(), typed(run_id, 36))
         await self._show()
@@ -306,7 +312,13 @@ def _welcome() -> rx.Component:
                     ),
                     class_name="stack",
                 ),
-                rx.fragment(),
+                empty_state(
+                    "The demo has not run yet.",
+                    action=button(
+                        "Run the demo", kind="primary", icon_name="play", on_click=_Home.run_demo
+                    ),
+                    icon_name="play",
+                ),
             ),
             class_name="cols-half",
         ),

@@ -228,7 +228,8 @@ def _stopping(view: RunView) -> str:
 
 def _waiting(view: RunView) -> str:
     if view.status == "queued":
-        return view.waiting_text or "Waits for a free slot"
+        text = view.waiting_text or "waits for a free slot"
+        return text[:1].upper() + text[1:]
     return "Waiting for the first output" if view.status == "running" else "It printed nothing"
 
 
@@ -256,8 +257,8 @@ def _bar(view: RunView, phase_since: str) -> Phases:
             return "waiting"
         if index == 1 and view.status == "cancelled":
             return "stopped"
-        went_wrong = view.status == "failed" and not any(t is not None for t in taken[index + 1 :])
-        return "bad" if went_wrong or (view.status == "failed" and index == 1) else "done"
+        at_fault = 0 if view.execution_s is None else 1
+        return "bad" if view.status == "failed" and index == at_fault else "done"
 
     return Phases(
         setup=state(0),
