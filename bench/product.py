@@ -61,7 +61,7 @@ async def product(**environment: str) -> AsyncGenerator[Product]:
     port = free_port()
     python = Path(sys.executable)
     env = {
-        **{k: v for k, v in os.environ.items() if not k.startswith("CRONIUM_")},
+        **{k: v for k, v in os.environ.items() if not k.startswith(("CRONIUM_", "PYTHONDONTW"))},
         "CRONIUM_ADMIN_EMAIL": EMAIL,
         "CRONIUM_ADMIN_PASSWORD": PASSWORD,
         "CRONIUM_LOG_LEVEL": "warning",
