@@ -5,9 +5,9 @@ import json
 import re
 from typing import Annotated, Literal
 
-from agent.image_ref import parse_image_reference
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from agent.image_ref import parse_image_reference
 from agent.jobs import MAX_ENV_BYTES, MAX_SCRIPT_BYTES, Runtime
 from cronium_app.domain.targets import ContainerTarget, Target
 

@@ -21,7 +21,7 @@ def test_every_reason_is_explained() -> None:
 
 
 def test_final_statuses_have_no_way_out() -> None:
-    assert FINAL == {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}
+    assert {RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED} == FINAL
 
 
 def test_only_exit_code_zero_succeeds() -> None:
