@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -139,9 +138,3 @@ async def remove(session: AsyncSession, owner_id: UUID, event_id: UUID) -> None:
     await session.exec(
         delete(Event).where(col(Event.id) == event_id, col(Event.owner_id) == owner_id)
     )
-
-
-async def old_drafts(session: AsyncSession, before: datetime, limit: int) -> Sequence[Event]:
-    """Drafts that nobody saved."""
-    query = select(Event).where(col(Event.draft).is_(True), Event.updated_at < before).limit(limit)
-    return (await session.exec(query)).all()
