@@ -118,12 +118,34 @@ class Schedule(SQLModel, table=True):
     start_at: datetime | None = None
     end_at: datetime | None = None
     dst: str = "once"
+    misfire: str = "once"  # skip | once | all: what becomes of fires while no server ran
+    misfire_window_s: int = 3600  # missed by more than this, none of them runs
+    jitter_s: int = 0  # each run starts up to this much after its fire
     anchor_at: datetime  # interval fire k = anchor + k * every
     enabled: bool = True
     next_fire_at: datetime | None = Field(default=None, index=True)  # None: never again, or off
     last_fire_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
+
+
+class Pause(SQLModel, table=True):
+    """Nothing fires from `since_at` until `until_at`; each fire between them is a visible skip.
+
+    Kept a while after its end: a server that was down meanwhile must still know of it.
+    """
+
+    __tablename__ = "pauses"
+    __table_args__ = (Index("ix_pauses_owner", "owner_id", "until_at"),)
+    id: UUID = Field(default_factory=new_id, primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    scope: str  # schedule | event | tag | all
+    target: str = ""  # the id or the tag; "" for all
+    since_at: datetime
+    until_at: datetime  # moved forward when somebody ends it early
+    created_by: UUID | None = None
+    created_by_name: str = ""  # as it was then
+    note: str = ""
 
 
 class Agent(SQLModel, table=True):

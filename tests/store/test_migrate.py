@@ -5,10 +5,12 @@ import sqlite3
 from datetime import UTC, datetime
 
 import pytest
+from alembic.config import Config
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
+from alembic import command
 from cronium_app.store import migrate as migrations
 from cronium_app.store import tables
 from cronium_app.store.migrate import MigrationError, current, migrate
@@ -73,12 +75,52 @@ def test_an_older_database_is_copied_before_it_is_changed(tmp_path, monkeypatch)
     migrate(url, tmp_path, now=NOW)
     with sqlite3.connect(tmp_path / "cronium.db") as db:
         db.execute("INSERT INTO meta VALUES ('before', 'yes')")
-    monkeypatch.setattr(migrations, "HEAD", "0002")  # as if there were a newer script
+    form = migrations.HEAD
+    monkeypatch.setattr(migrations, "HEAD", "9998")  # as if there were a newer script
     copy = migrate(url, tmp_path, now=NOW)
-    assert copy == tmp_path / "backups" / "cronium-0001-20260301T123000Z.db"
+    assert copy == tmp_path / "backups" / f"cronium-{form}-20260301T123000Z.db"
     with sqlite3.connect(copy) as db:
         assert db.execute("SELECT value FROM meta").fetchone() == ("yes",)
     assert copy.stat().st_mode & 0o077 == 0
+
+
+FIRST_USER = "INSERT INTO users VALUES ('u', 'a', '', 'admin', NULL, '2026-03-01', '2026-03-01')"
+FIRST_EVENT = (
+    "INSERT INTO events (id, owner_id, name, tags, enabled, draft, revision, created_at, updated_at)"
+    " VALUES ('e', 'u', 'n', '[]', true, false, 1, '2026-03-01', '2026-03-01')"
+)
+FIRST_SCHEDULE = (
+    "INSERT INTO schedules (id, event_id, owner_id, kind, timezone, dst, anchor_at, enabled,"
+    " created_at, updated_at) VALUES ('s', 'e', 'u', 'interval', 'UTC', 'once', '2026-03-01', true,"
+    " '2026-03-01', '2026-03-01')"
+)
+ID = "00000000-0000-4000-8000-00000000000{}"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_a_schedule_of_the_first_version_keeps_to_its_defaults(kind, request, tmp_path):
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres").empty_url()
+    upgrade(url, "0001")
+    engine = create_engine(make_url(url).set(drivername=_driver(url)))
+    with engine.begin() as db:
+        for statement in (FIRST_USER, FIRST_EVENT, FIRST_SCHEDULE):
+            for number, letter in enumerate("ues", 1):
+                statement = statement.replace(f"'{letter}'", f"'{ID.format(number)}'")
+            db.exec_driver_sql(statement)
+    migrate(url, tmp_path, now=NOW)
+    with engine.connect() as db:
+        found = db.exec_driver_sql("SELECT misfire, misfire_window_s, jitter_s FROM schedules")
+        assert found.one() == ("once", 3600, 0)
+    engine.dispose()
+
+
+def upgrade(url: str, form: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations.SCRIPTS))
+    config.attributes["url"] = make_url(url).set(drivername=_driver(url))
+    command.upgrade(config, form)
 
 
 def test_a_database_from_the_future_is_refused_with_a_sentence(tmp_path):
