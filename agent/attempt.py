@@ -6,6 +6,7 @@ from the journal by the same path.
 """
 
 import asyncio
+import hashlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -56,6 +57,7 @@ _EOF_PATIENCE_S = 3.0
 _PROVISIONAL_AFTER_S = 1.0  # the status does not wait longer than this for a large log
 _RETRY_S = 1.0
 _KILL_AGAIN_S = 2.0
+_NOTHING_SHA256 = hashlib.sha256().hexdigest()
 
 
 class Host(Protocol):
@@ -632,7 +634,7 @@ class Attempt:
                     detail="A fault inside Cronium ended it; the server's log has the details.",
                     outputs_complete=False,
                     log_length=self.spool.length if self.spool else 0,
-                    log_sha256=self.spool.digest() if self.spool else "",
+                    log_sha256=self.spool.digest() if self.spool else _NOTHING_SHA256,
                     permanent=False,
                 ),
                 final=True,

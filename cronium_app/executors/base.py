@@ -46,10 +46,15 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """How the attempt ended. `log_whole`: every byte of its log is here, checksum and all."""
+    """How the attempt ended. `log_whole`: every byte of its log is here, checksum and all.
+
+    `final`: nothing more will be said of it. Else status, reason and exit code stand already, and
+    `Executor.collect` has the numbers and what the script reported at its end.
+    """
 
     outcome: Outcome
     log_whole: bool
+    final: bool = True
 
 
 class Executor(Protocol):
@@ -71,8 +76,9 @@ class Executor(Protocol):
         """Ask for the end: signal, grace, kill. `report` then returns."""
         ...
 
-    async def collect(self, handle: Handle) -> bool:
-        """Wait for the last bytes of the log of an ended attempt; False if they will not come."""
+    async def collect(self, handle: Handle) -> Report | None:
+        """Wait for the final report of an ended attempt and the last bytes of its log; None if
+        they will not come."""
         ...
 
     async def release(self, handle: Handle) -> None:

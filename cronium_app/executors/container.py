@@ -241,9 +241,8 @@ class ContainerExecutor:
 
     async def report(self, handle: Handle) -> Report:
         attempt = self._hub.find(handle)
-        outcome = await asyncio.shield(attempt.outcome)
-        await attempt.wait_for_the_rest()
-        return Report(outcome=outcome, log_whole=await attempt.is_whole())
+        await asyncio.shield(attempt.ended)
+        return await attempt.report()
 
     async def stop(self, handle: Handle, grace_s: float, why: str) -> None:
         name, epoch = str(handle.attempt_id), handle.epoch
@@ -251,8 +250,8 @@ class ContainerExecutor:
         self._hub.find(handle).stop = message
         self._hub.post(handle.agent_id, message)
 
-    async def collect(self, handle: Handle) -> bool:
-        return await asyncio.shield(self._hub.find(handle).whole)
+    async def collect(self, handle: Handle) -> Report | None:
+        return await asyncio.shield(self._hub.find(handle).rest)
 
     async def release(self, handle: Handle) -> None:
         await self._hub.drop(handle)
@@ -308,8 +307,9 @@ class _Attempt:
         self.job = job
         self.stop: Stop | None = None
         self.taken: asyncio.Future[None] = loop.create_future()
-        self.outcome: asyncio.Future[Outcome] = loop.create_future()
-        self.whole: asyncio.Future[bool] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()  # its status is known
+        self.rest: asyncio.Future[Report | None] = loop.create_future()  # and all there is to it
+        self._outcome: Outcome | None = None
         self._hub = hub
         self._logs = logs
         self._watcher = watcher
@@ -320,8 +320,7 @@ class _Attempt:
         self._drained.set()
         self._space = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
-        for future in (self.taken, self.outcome):
-            future.add_done_callback(_consume)
+        self.taken.add_done_callback(_consume)
 
     def begin(self) -> None:
         self._writer = asyncio.create_task(
@@ -345,9 +344,9 @@ class _Attempt:
     def lose(self) -> None:
         """The agent does not know the attempt any more."""
         self.take()
-        if not self.outcome.done():
-            self.outcome.set_result(Outcome(reason=Reason.LOST, detail=LOST))
-        self._settle_whole(False)
+        if self._outcome is None:
+            self._end(Outcome(reason=Reason.LOST, detail=LOST))
+        self._settle(None)
 
     async def hear(self, message: Accepted | Refused | Progress | LogChunk | Finished) -> None:
         match message:
@@ -355,8 +354,7 @@ class _Attempt:
                 await self._receive(message)
             case Finished():
                 self.take()
-                if not self.outcome.done():
-                    self.outcome.set_result(message.outcome)
+                self._end(message.outcome)
                 self._arrived.set()  # nothing may be missing: let the writer look
             case Progress():
                 self.take()
@@ -386,15 +384,34 @@ class _Attempt:
         self._drained.clear()
         self._arrived.set()
 
-    async def wait_for_the_rest(self) -> None:
-        """The outcome comes before the last bytes. If little is missing, wait for it a moment: the
-        end of the log often says why the script failed, and one commit is enough for both."""
+    def _end(self, outcome: Outcome) -> None:
+        """The first word decides how it ended; a later one adds what was not known yet."""
+        if self._outcome is None or (_is_final(outcome) and not _is_final(self._outcome)):
+            self._outcome = outcome
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    async def report(self) -> Report:
+        """What is known once it has ended.
+
+        The outcome comes before the last bytes. If little is missing, wait for it a moment: the
+        end of the log often says why the script failed, and one commit is enough for both.
+        """
         await self._drained.wait()
-        missing = self.outcome.result().log_length - await self._logs.length(self.handle.attempt_id)
-        if 0 < missing <= NEARLY_WHOLE_BYTES:
+        outcome = self._known()
+        missing = outcome.log_length - await self._logs.length(self.handle.attempt_id)
+        if _is_final(outcome) and 0 < missing <= NEARLY_WHOLE_BYTES:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(NEARLY_WHOLE_S):
-                    await asyncio.shield(self.whole)
+                    await asyncio.shield(self.rest)
+        outcome = self._known()
+        whole = await self._is_whole(outcome)
+        return Report(outcome=outcome, log_whole=whole, final=_is_final(outcome))
+
+    def _known(self) -> Outcome:
+        if self._outcome is None:
+            raise RuntimeError("it has not ended")
+        return self._outcome
 
     async def _write_log(self) -> None:
         try:
@@ -404,25 +421,24 @@ class _Attempt:
                 while self._inbox:
                     await self._write_arrived()
                 self._drained.set()
-                if self.outcome.done():
-                    await self._look_for_the_end()
+                outcome = self._outcome
+                if outcome is not None and _is_final(outcome) and not self.rest.done():
+                    await self._look_for_the_end(outcome)
         except Exception:
             log.exception("writing a log failed", attempt=str(self.handle.attempt_id))
-            self._settle_whole(False)
+            self._settle(None)
             self._drained.set()
 
-    async def _look_for_the_end(self) -> None:
-        if self.whole.done():
-            return
-        if await self.is_whole():
-            self._settle_whole(True)
-        elif await self._logs.length(self.handle.attempt_id) >= self.outcome.result().log_length:
+    async def _look_for_the_end(self, outcome: Outcome) -> None:
+        if await self._is_whole(outcome):
+            self._settle(Report(outcome=outcome, log_whole=True))
+        elif await self._logs.length(self.handle.attempt_id) >= outcome.log_length:
             log.error("a log differs from the agent's", attempt=str(self.handle.attempt_id))
-            self._settle_whole(False)
+            self._settle(Report(outcome=outcome, log_whole=False))
 
-    def _settle_whole(self, whole: bool) -> None:
-        if not self.whole.done():
-            self.whole.set_result(whole)
+    def _settle(self, report: Report | None) -> None:
+        if not self.rest.done():
+            self.rest.set_result(report)
 
     async def _write_arrived(self) -> None:
         """Append all that has arrived, then acknowledge it: never the other way round."""
@@ -454,14 +470,11 @@ class _Attempt:
         self._space.set()
         self._watcher.logged()
 
-    async def is_whole(self) -> bool:
+    async def _is_whole(self, outcome: Outcome) -> bool:
         """Does our log equal what the agent says it sent?"""
-        outcome = self.outcome.result()
         length = await self._logs.length(self.handle.attempt_id)
-        if length != outcome.log_length:
+        if not outcome.log_sha256 or length != outcome.log_length:
             return False
-        if length == 0 and not outcome.log_sha256:
-            return True
         return await self._logs.digest(self.handle.attempt_id) == (length, outcome.log_sha256)
 
 
@@ -490,7 +503,12 @@ def _uuid(text: str) -> UUID:
     return value
 
 
-def _consume(future: "asyncio.Future[None] | asyncio.Future[Outcome]") -> None:
+def _is_final(outcome: Outcome) -> bool:
+    """Else its log is still being read where it ran, and another outcome follows."""
+    return outcome.log_sha256 != "" or outcome.reason is Reason.LOST
+
+
+def _consume(future: "asyncio.Future[None]") -> None:
     """An answer that nobody waits for any more is no error."""
     if not future.cancelled():
         future.exception()

@@ -206,17 +206,36 @@ class Attempts:
         self._bus.publish("run", work.run.id, work.run.owner_id)
 
     async def _release(self, work: Supervised, report: Report) -> None:
-        """Recorded: fetch what is missing of the log, then let the executor forget it all."""
-        if not report.log_whole and report.outcome.reason is not Reason.CRASHED:
-            whole = await self._executor.collect(work.handle)
-            await self.complete_log(work.attempt.id, whole=whole)
+        """Recorded: fetch what is missing of it, then let the executor forget it all."""
+        if report is not CRASHED and not (report.final and report.log_whole):
+            await self._complete(work)
         await self._executor.release(work.handle)
 
-    async def complete_log(self, attempt_id: UUID, *, whole: bool) -> None:
+    async def _complete(self, work: Supervised) -> None:
+        """An end that was recorded early gets what was not known then: the whole log, and what
+        the script reported at its end."""
+        rest = await self._executor.collect(work.handle)
+        while True:
+            try:
+                await to_the_end(self._write_rest(work, rest))
+            except (SQLAlchemyError, OSError) as error:
+                log.error("the rest of a run cannot be written yet", error=str(error)[:300])
+                await asyncio.sleep(RECORD_RETRY_S)
+            else:
+                break
+        self._bus.publish("run", work.run.id, work.run.owner_id)
+
+    async def _write_rest(self, work: Supervised, rest: Report | None) -> None:
+        attempt_id = work.attempt.id
         stats = await self._logs.stats(attempt_id)
+        whole = rest is not None and rest.log_whole
         summary = LogSummary(length=stats.bytes, lines=stats.lines, complete=whole)
         async with self._db.write() as session:
-            await runs.complete_log(session, attempt_id, summary)
+            if rest is None:
+                await runs.record_log(session, attempt_id, summary)
+            else:
+                encoded = msgspec.msgpack.encode(rest.outcome)
+                await runs.complete(session, attempt_id, rest.outcome, report=encoded, log=summary)
 
     async def record_lost(self, work: Supervised, report: Report) -> None:
         """An end that is known without asking anybody."""
@@ -228,11 +247,8 @@ class Attempts:
         handle = work.handle
         try:
             await self._executor.attach(handle, _Silent())
-            report = await self._executor.report(handle)
-            whole = report.log_whole or await self._executor.collect(handle)
-            await self.complete_log(handle.attempt_id, whole=whole)
+            await self._complete(work)
             await self._executor.release(handle)
-            self._bus.publish("run", work.run.id, work.run.owner_id)
         except Exception:
             log.exception("the rest of a log could not be fetched")
         finally:

@@ -236,14 +236,9 @@ async def finish(
         "setup_s": outcome.setup_s,
         "execution_s": outcome.execution_s,
         "cleanup_s": outcome.cleanup_s,
-        "stdout_bytes": outcome.stdout_bytes,
-        "stderr_bytes": outcome.stderr_bytes,
         "oom_warning": outcome.oom_warning,
-        "log_sha256": outcome.log_sha256,
-        "log_length": log.length,
-        "log_lines": log.lines,
-        "log_complete": log.complete,
         "outcome": report,
+        **_log_columns(log, outcome),
     }
     if outcome.image_digest:
         values["image_digest"] = outcome.image_digest
@@ -251,13 +246,55 @@ async def finish(
     return True
 
 
-async def complete_log(session: AsyncSession, attempt_id: UUID, log: LogSummary) -> None:
-    """The last bytes of an ended attempt's log have come."""
-    await _update_attempt(
-        session,
-        attempt_id,
-        {"log_length": log.length, "log_lines": log.lines, "log_complete": log.complete},
+async def complete(
+    session: AsyncSession, attempt_id: UUID, outcome: Outcome, *, report: bytes, log: LogSummary
+) -> bool:
+    """What was not known when an attempt's end was recorded: the end of its log, and what the
+    script reported there. Status, reason and exit code stay. False: it was complete already."""
+    values = {"outcome": report, **_log_columns(log, outcome)}
+    if await _changed(session, _ended_without_log(attempt_id).values(**values)) != 1:
+        return False
+    of_attempt = select(Attempt.run_id).where(col(Attempt.id) == attempt_id)
+    number = select(Attempt.number).where(col(Attempt.id) == attempt_id)
+    of_run = (
+        update(Run)
+        .where(
+            col(Run.id) == of_attempt.scalar_subquery(),
+            col(Run.attempt) == number.scalar_subquery(),
+            col(Run.finished_at).is_not(None),
+        )
+        .values(outputs=_text(outcome.outputs), conditions=_text(outcome.conditions))
     )
+    await _changed(session, of_run)
+    return True
+
+
+async def record_log(session: AsyncSession, attempt_id: UUID, log: LogSummary) -> None:
+    """How much there is of an ended attempt's log, of which no more will come."""
+    await _changed(session, _ended_without_log(attempt_id).values(**_log_columns(log)))
+
+
+def _ended_without_log(attempt_id: UUID) -> Any:
+    return update(Attempt).where(
+        col(Attempt.id) == attempt_id,
+        col(Attempt.finished_at).is_not(None),
+        col(Attempt.log_complete).is_(False),
+    )
+
+
+def _log_columns(log: LogSummary, outcome: Outcome | None = None) -> dict[str, Any]:
+    columns: dict[str, Any] = {
+        "log_length": log.length,
+        "log_lines": log.lines,
+        "log_complete": log.complete,
+    }
+    if outcome is not None:
+        columns |= {
+            "stdout_bytes": outcome.stdout_bytes,
+            "stderr_bytes": outcome.stderr_bytes,
+            "log_sha256": outcome.log_sha256,
+        }
+    return columns
 
 
 # --- stopping ---

@@ -122,3 +122,40 @@ def started_twice(owner: str, since: int) -> set[str]:
         (twice if run in seen else seen).add(run)
     assert seen
     return twice
+
+
+LOUD = r"""
+import hashlib, sys
+import cronium
+
+print("begun", flush=True)
+sum = hashlib.sha256(b"begun\n")
+line = b"y" * 999 + b"\n"
+for _ in range(50_000):
+    sys.stdout.buffer.write(line)
+    sum.update(line)
+cronium.output("sha256", sum.hexdigest())
+"""
+
+
+async def test_a_large_log_written_while_the_server_is_away_arrives_whole(
+    start_server, make_api, engine
+):
+    server = start_server(**ADMIN)
+    api = make_api(server)
+    run_id = await api.start(await api.event("python", LOUD))
+    await api.until(run_id, lambda run: run["log_length"] > 0 or run["phase"] == "execution")
+    server.kill()
+    owner = (server.data / "agent" / "agent-id").read_text().strip()
+    async with asyncio.timeout(60):  # the job needs no server to come to its end
+        while [c for c in await engine.containers(owner) if c["State"] == "running"]:
+            await asyncio.sleep(0.1)
+    server.start()
+    ended = await api.ended(run_id)
+    assert (ended["status"], ended["exit_code"], ended["attempt"]) == ("succeeded", 0, 1)
+    whole = await api.until(run_id, lambda run: run["log_complete"])
+    assert (whole["status"], whole["log_length"]) == ("succeeded", 50_000_006)
+    await nothing_left(engine, owner)
+    assert server.stop() == 0
+    sums = await sums_of(server.data, run_id)
+    assert sums == (whole["outputs"]["sha256"], hashlib.sha256().hexdigest())

@@ -61,6 +61,23 @@ async def test_a_job_that_ended_meanwhile_gets_its_true_end(house, event):
     await agent.hear(FinishAck)
 
 
+async def test_an_end_that_was_recorded_early_is_completed_after_a_restart(house, event):
+    run, job = await started(house, event)
+    await house.agents[0].finish(job, b"one\n", log_sha256="")
+    assert (await house.ended(run)).status == "succeeded"
+    await reborn(house)
+    agent = await house.agent(held(job, "finished", 8))
+    assert (await agent.hear(Resume)).offset == 4
+    await agent.finish(job, b"one\n", log_sha256="")  # it still reads, and says so again
+    await agent.send_log(job, b"two\n", offset=4)
+    await agent.hears_nothing_of(FinishAck, until=LogAck)
+    await agent.finish(job, b"one\ntwo\n", outputs=b'{"x":2}')
+    await agent.hear(FinishAck)
+    ended, attempt = await house.run(run), await house.attempt(run)
+    assert (ended.status, ended.outputs) == ("succeeded", '{"x":2}')
+    assert (attempt.log_complete, attempt.log_lines, attempt.log_length) == (True, 2, 8)
+
+
 async def test_a_job_of_which_the_agent_knows_nothing_is_lost_and_not_run_again(house, event):
     run, _ = await started(house, event)
     await reborn(house)

@@ -1,6 +1,7 @@
 """A run from submit to its end, with an agent that says what the test wants it to say."""
 
 import asyncio
+import hashlib
 
 from agent.jobs import Phase, Reason
 from agent.protocol import (
@@ -84,6 +85,57 @@ async def test_a_log_with_another_checksum_is_not_called_complete(house, event):
     await agent.hear(FinishAck)
     assert (await house.ended(run)).status == "succeeded"
     assert not (await house.attempt(run)).log_complete
+
+
+async def test_the_first_of_two_ends_is_recorded_and_the_second_completes_it(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    log = b"x" * 1000
+    await agent.send_log(job, log[:400])
+    await agent.finish(job, log[:400], log_sha256="", exit_code=3)
+    ended = await house.ended(run)
+    assert (ended.status, ended.reason, ended.exit_code) == ("failed", "exited", 3)
+    assert not (await house.attempt(run)).log_complete
+    await agent.send_log(job, log[400:], offset=400)
+    await agent.hears_nothing_of(FinishAck, until=LogAck)
+    await agent.finish(
+        job, log, exit_code=3, outputs=b'{"x":2}', conditions=b'{"ok":true}', stdout_bytes=1000
+    )
+    await agent.hear(FinishAck)
+    ended, attempt = await house.run(run), await house.attempt(run)
+    assert (ended.status, ended.exit_code) == ("failed", 3)
+    assert (ended.outputs, ended.conditions) == ('{"x":2}', '{"ok":true}')
+    assert (attempt.log_complete, attempt.log_length, attempt.stdout_bytes) == (True, 1000, 1000)
+    assert attempt.log_sha256 == hashlib.sha256(log).hexdigest()
+
+
+async def test_the_last_bytes_may_come_after_both_ends(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.finish(job, b"", log_sha256="")
+    await house.ended(run)
+    await agent.finish(job, b"late", outputs=b'{"x":2}')
+    await agent.send_log(job, b"late")
+    await agent.hear(FinishAck)
+    assert (await house.attempt(run)).log_complete
+    assert (await house.run(run)).outputs == '{"x":2}'
+
+
+async def test_an_end_that_is_never_completed_stands_as_it_is(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.send_log(job, b"abc")
+    await agent.finish(job, b"abc", log_sha256="")
+    await house.ended(run)
+    await agent.leave()
+    await house.agent()  # holding nothing: the rest is gone
+    while house.orchestrator._supervised:
+        await asyncio.sleep(0.01)
+    attempt = await house.attempt(run)
+    assert (attempt.status, attempt.log_complete, attempt.log_length) == ("succeeded", False, 3)
 
 
 async def test_a_stop_is_passed_on_and_the_run_is_cancelled(house, event):

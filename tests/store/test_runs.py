@@ -116,6 +116,39 @@ async def test_a_run_for_another_place_is_not_claimed(db, clock, add_run):
     assert await claim(db, clock) is None
 
 
+async def test_an_end_is_completed_once_and_keeps_its_status(db, clock, add_run):
+    run = await add_run()
+    hold = await claim_with_attempt(db, clock)
+
+    async def complete(outputs: bytes, *, whole: bool = True) -> bool:
+        outcome = Outcome(
+            reason=Reason.TIMED_OUT, exit_code=9, outputs=outputs, log_sha256="s", stdout_bytes=7
+        )
+        async with db.write() as session:
+            return await runs.complete(
+                session, hold.attempt_id, outcome, report=b"y",
+                log=LogSummary(length=7, lines=2, complete=whole),
+            )  # fmt: skip
+
+    assert not await complete(b'{"a":2}')  # it has not ended
+    early = Outcome(reason=Reason.EXITED, exit_code=0)
+    async with db.write() as session:
+        await runs.finish(
+            session, hold, describe(early, Circumstances()), early, report=b"x",
+            log=LogSummary(length=5, lines=1, complete=False), duration_ms=10, now=clock.now(),
+        )  # fmt: skip
+    assert await complete(b'{"a":3}')
+    assert not await complete(b'{"a":4}')
+    ended = await fresh(db, run.id)
+    assert (ended.status, ended.reason, ended.exit_code) == ("succeeded", "exited", 0)
+    assert ended.outputs == '{"a":3}'
+    async with db.read() as session:
+        attempt = await runs.get_attempt(session, hold.attempt_id)
+    assert (attempt.log_length, attempt.log_lines, attempt.log_complete) == (7, 2, True)
+    assert (attempt.stdout_bytes, attempt.log_sha256, attempt.outcome) == (7, "s", b"y")
+    assert (attempt.status, attempt.exit_code) == ("succeeded", 0)
+
+
 async def test_a_fire_becomes_one_run(db, clock, add_run, event):
     schedule, fire = new_id(), clock.now()
     await add_run(schedule_id=schedule, fire_time=fire)
