@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,14 +17,19 @@ from typing import TypeVar
 from uuid import UUID
 
 from agent.protocol import Segment
-from cronium_app.logs.index import RECORD_BYTES, Frame, Position, Record, frames, trimmed, unpack
+from cronium_app.logs.index import RECORD_BYTES, Frame, Position, Record, trimmed, unpack
+from cronium_app.logs.pace import QUANTUM, Pace, Skipped
+from cronium_app.logs.search import Found, Matcher, search
+from cronium_app.logs.seek import Place, Reader
 
-__all__ = ["Chunk", "Frame", "LogStats", "LogStore"]
+__all__ = ["Chunk", "Found", "Frame", "LogStats", "LogStore", "Place", "SearchBusy", "Skipped"]
 
 READ_BYTES = 256 * 1024
 INLINE_BYTES = 64 * 1024  # fresh from the page cache: cheaper than a thread
 TAIL_BYTES = 8 * 1024
-INDEX_BLOCK = 1024  # records read at a time
+REST_BYTES = 4 * 1024 * 1024  # of a fast log that ended, a paced follower still gets this much
+SEARCHES = 2  # at a time
+WAITING_SEARCHES = 16
 T = TypeVar("T")
 
 Chunk = tuple[int, bytes, Sequence[Segment]]  # offset, data, whose and when
@@ -35,6 +41,10 @@ class LogStats:
     lines: int  # an unfinished last line counts
 
 
+class SearchBusy(Exception):
+    """Too many searches are waiting already."""
+
+
 class LogStore:
     """All logs of this server. `close()` lets go of the files; nothing is lost by not calling it."""
 
@@ -43,6 +53,9 @@ class LogStore:
         self._open: dict[UUID, _OpenLog] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="logs")
         self._opening: dict[UUID, asyncio.Lock] = {}
+        # threads of their own, so that no search keeps a writer waiting
+        self._search_pool = ThreadPoolExecutor(SEARCHES, thread_name_prefix="log-search")
+        self._searches: set[threading.Event] = set()
 
     # --- writing ---
 
@@ -124,19 +137,122 @@ class LogStore:
             return _read_frames(path, offset, limit, end)
         return await self._in_thread(_read_frames, path, offset, limit, end)
 
-    async def follow(self, attempt_id: UUID, offset: int = 0) -> AsyncGenerator[Frame]:
+    async def follow(
+        self, attempt_id: UUID, offset: int = 0, pace: Pace | None = None
+    ) -> AsyncGenerator[Frame | Skipped]:
         """Everything from `offset`, then what comes, until the writer is finished: no gap, no
-        repetition. A log that is not open is read to its end."""
+        repetition. A log that is not open is read to its end.
+
+        With a `pace` a follower that the job outruns is moved to the end: `Skipped` says so.
+        """
         while True:
             log = self._open.get(attempt_id)
-            if found := await self.read_frames(attempt_id, offset):
+            limit = READ_BYTES
+            if pace is not None:
+                limit, skipped = await self._paced(attempt_id, log, offset, pace)
+                if skipped is not None:
+                    yield skipped
+                    offset = skipped.end
+                    continue
+            if found := await self.read_frames(attempt_id, offset, limit):
                 for frame in found:
                     yield frame
+                if pace is not None and offset >= (pace.free_to or 0):
+                    pace.spend(found[-1].end - offset)
                 offset = found[-1].end
             elif log is not None:
                 await log.longer_than(offset)
             elif attempt_id not in self._open:
                 return
+
+    async def _paced(
+        self, attempt_id: UUID, log: "_OpenLog | None", offset: int, pace: Pace
+    ) -> tuple[int, Skipped | None]:
+        """How much to read next, after waiting for it; or what to leave out instead."""
+        end = log.length if log else await self.length(attempt_id)
+        if pace.free_to is None:
+            pace.free_to = end
+        if offset < pace.free_to:
+            return min(READ_BYTES, pace.free_to - offset), None
+        if log is None:  # ended meanwhile
+            late = end - offset > max(REST_BYTES, pace.budget())
+            return READ_BYTES, await self._skip(attempt_id, offset) if late else None
+        if end - offset <= pace.budget():
+            return READ_BYTES, None
+        await asyncio.sleep(pace.wait())
+        if log.length - offset > 2 * QUANTUM:
+            return READ_BYTES, await self._skip(attempt_id, offset)
+        return max(1, min(READ_BYTES, pace.budget())), None
+
+    async def _skip(self, attempt_id: UUID, offset: int) -> Skipped | None:
+        return await self._with_reader(attempt_id, _skipped, None, offset)
+
+    # --- seeking and searching ---
+
+    async def locate(self, attempt_id: UUID, line: int) -> int | None:
+        """The offset of a line's first byte; None when the log has no such line (yet)."""
+        return await self._with_reader(attempt_id, Reader.locate, None, line)
+
+    async def line_at(self, attempt_id: UUID, offset: int) -> int:
+        """The number of the line that the byte at `offset` is in: 1 + line feeds before it."""
+        return await self._with_reader(attempt_id, Reader.line_at, 1, offset)
+
+    async def place_of_line(self, attempt_id: UUID, line: int) -> Place:
+        """The beginning of a line; of the last one when there are fewer."""
+        return await self._with_reader(attempt_id, Reader.by_line, _NOWHERE, line)
+
+    async def place_at(self, attempt_id: UUID, offset: int) -> Place:
+        """The first beginning of a line at or after `offset`; inside a very long line, the first
+        whole character."""
+        return await self._with_reader(attempt_id, Reader.aligned, _NOWHERE, offset)
+
+    async def search(
+        self,
+        attempt_id: UUID,
+        find: Matcher,
+        *,
+        start: int = 0,
+        limit: int = 200,
+        seconds: float = 5.0,
+    ) -> Found:
+        """Hits from `start` on, at most `limit`, within about `seconds`. `find` comes from
+        `logs.search.matcher`. Cancelling stops the scan. Raises SearchBusy.
+        """
+        if len(self._searches) >= SEARCHES + WAITING_SEARCHES:
+            raise SearchBusy
+        gone = threading.Event()
+        self._searches.add(gone)
+
+        def work(reader: Reader) -> Found:
+            return search(reader, find, start=start, limit=limit, seconds=seconds, gone=gone)
+
+        nothing = Found(hits=[], next=None, stopped=None, length=0)
+        try:
+            return await self._with_reader(attempt_id, work, nothing, pool=self._search_pool)
+        finally:
+            gone.set()
+            self._searches.discard(gone)
+
+    async def _with_reader(
+        self,
+        attempt_id: UUID,
+        work: Callable[..., T],
+        missing: T,
+        *arguments: object,
+        pool: ThreadPoolExecutor | None = None,
+    ) -> T:
+        """`work(reader, ...)` in a thread; `missing` when there is no log."""
+        path, end = self._path(attempt_id), await self.length(attempt_id)
+
+        def read() -> T:
+            try:
+                reader = Reader(path, end)
+            except FileNotFoundError:
+                return missing
+            with reader:
+                return work(reader, *arguments)
+
+        return await asyncio.get_running_loop().run_in_executor(pool or self._pool, read)
 
     async def tail_lines(self, attempt_id: UUID, count: int = 20, limit: int = 4096) -> list[str]:
         """The last lines, together at most `limit` bytes."""
@@ -164,6 +280,9 @@ class LogStore:
     def close(self) -> None:
         for attempt_id in list(self._open):
             self.detach(attempt_id)
+        for gone in self._searches:
+            gone.set()
+        self._search_pool.shutdown(wait=True)
         self._pool.shutdown(wait=True)
 
     def _path(self, attempt_id: UUID) -> Path:
@@ -367,50 +486,29 @@ def _read(path: Path, offset: int, limit: int, end: int) -> bytes:
 
 
 def _read_frames(path: Path, offset: int, limit: int, end: int) -> list[Frame]:
-    data = _read(path, offset, limit, end)
-    if not data:
+    if offset >= end:
         return []
-    try:
-        with path.with_suffix(".idx").open("rb") as file:
-            return list(frames(_records_for(file.fileno(), offset, len(data)), data, offset))
-    except FileNotFoundError:
-        return list(frames((), data, offset))
+    with Reader(path, end) as reader:
+        return reader.read_frames(offset, limit)
 
 
-def _records_for(index: int, offset: int, length: int) -> list[Record]:
-    """The record that covers `offset`, and all up to `offset + length`."""
-    count = os.fstat(index).st_size // RECORD_BYTES
-    low, high = 0, count
-    while low < high:
-        middle = (low + high) // 2
-        if _record(index, middle).offset <= offset:
-            low = middle + 1
-        else:
-            high = middle
-    number, found = max(0, low - 1), list[Record]()
-    while number < count:
-        block = os.pread(
-            index, min(INDEX_BLOCK, count - number) * RECORD_BYTES, number * RECORD_BYTES
-        )
-        records = list(unpack(block[: len(block) // RECORD_BYTES * RECORD_BYTES]))
-        found += records
-        number += len(records)
-        if not records or records[-1].offset >= offset + length:
-            break
-    return found
+def _skipped(reader: Reader, offset: int) -> Skipped:
+    place = reader.aligned(max(offset, reader.end - QUANTUM))
+    lines = place.line - reader.line_at(offset)
+    return Skipped(offset=offset, end=place.offset, lines=lines, line=place.line)
+
+
+_NOWHERE = Place(offset=0, line=1, length=0)
 
 
 def _stats(path: Path) -> LogStats:
     try:
-        log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        reader = Reader(path, _size(path))
     except FileNotFoundError:
         return LogStats(bytes=0, lines=0)
-    try:
-        length = os.fstat(log).st_size
-        lines = _line_feeds(log, 0, length)
-        return _counted(length, lines, os.pread(log, 1, max(0, length - 1)))
-    finally:
-        os.close(log)
+    with reader:
+        feeds = reader.line_at(reader.end) - 1
+        return _counted(reader.end, feeds, reader.read(max(0, reader.end - 1), 1))
 
 
 def _delete(path: Path) -> None:
