@@ -161,10 +161,10 @@ async def browser(cronium: Product, events: list[Event], rounds: int) -> list[Fi
             times = []
             for _ in range(rounds):
                 await page.goto(cronium.url + "/events")
-                await page.wait_for_selector("[data-testid=event-row]")
+                await page.wait_for_selector(".row-link")
                 begun = time.perf_counter()
                 await page.goto(cronium.url + "/runs?" + urlencode(query))
-                await page.wait_for_selector("[data-testid=run-row]")
+                await page.wait_for_selector(".row-link")
                 times.append((time.perf_counter() - begun) * 1e3)
             p50 = percentile(times, 0.5)
             figures.append(

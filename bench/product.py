@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).resolve().parent.parent
-EMAIL = "bench@example.org"
+EMAIL = "ada@example.org"
 PASSWORD = "correct horse battery 7"
 
 
