@@ -184,8 +184,9 @@ class RunRow(View):
 class RunView(View):
     """`triggered_by` is a name as it was then. `next_step`: what to do about a failure, or "".
     `usual_s`: the median of the event's last 20 successes, None while there is none.
-    `outputs` is an object unless the script made another JSON value its result. `duration_s` runs
-    from start to end; the three phases have durations of their own.
+    `outputs` is an object unless the script made another JSON value its result. `duration_s` is
+    what a person experienced, `started_at` to `finished_at`, in every list and on every page; the
+    phases are what the executor measured of its own work in the newest attempt.
     """
 
     id: str

@@ -191,7 +191,7 @@ class Attempts:
                 outcome,
                 report=msgspec.msgpack.encode(report.outcome),
                 log=summary,
-                duration_ms=_duration_ms(work, outcome, now),
+                duration_ms=max(0, _ms(now) - _ms(run.started_at or now)),
                 now=now,
             )
         if recorded:
@@ -333,14 +333,6 @@ def _circumstances(work: Supervised, run: Run, last_lines: list[str]) -> Circums
         last_lines=tuple(last_lines),
         stopped_by=run.stop_requested_by,
     )
-
-
-def _duration_ms(work: Supervised, outcome: Outcome, now: datetime) -> int:
-    """The executor's own measurement where there is one, else the time between our two notes."""
-    phases = [s for s in (outcome.setup_s, outcome.execution_s, outcome.cleanup_s) if s is not None]
-    if phases:
-        return round(1000 * sum(phases))
-    return max(0, _ms(now) - _ms(work.run.started_at or now))
 
 
 def _ms(moment: datetime) -> int:
