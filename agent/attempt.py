@@ -700,8 +700,7 @@ class Attempt:
             self.spool = None
 
     def _show_image(self, progress: ImageProgress) -> None:
-        percent = f", {progress.percent} %" if progress.percent is not None else ""
-        self._show(Phase.SETUP, f"preparing {progress.image}{percent}")
+        self._show(Phase.SETUP, progress.text if progress.state in ("building", "pulling") else "")
 
     def _show(self, phase: Phase, text: str) -> None:
         placed = self.entry.placed

@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
 _LOOK_S = 1.0
+_BEAT_AGAIN_S = 0.25  # a build or a pull changes its percentage more often than anybody looks
 _WELCOME_S = 30.0
 
 
@@ -160,6 +161,7 @@ class Conversation:
             if beat != said or elapsed_s() - said_at >= HEARTBEAT_S:
                 said, said_at = beat, elapsed_s()
                 self.say(beat)
+                await asyncio.sleep(_BEAT_AGAIN_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._beat.wait()

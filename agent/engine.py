@@ -85,6 +85,7 @@ class Engine:
         self._look_again = asyncio.Event()
         self._engine_detail = "The container engine has not answered yet."
         self._disk_full = False
+        self._warming: asyncio.Task[Any] | None = None
         self.cpu_count = os.cpu_count() or 1
         self.disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="cronium-disk")
         self.journal: Journal
@@ -110,6 +111,7 @@ class Engine:
                 version=self._config.version,
                 base_image=self._config.base_image,
                 owner=self.agent_id,
+                on_change=self._beat,
             )
             self._adopt()
             self._ready.set()
@@ -169,12 +171,13 @@ class Engine:
     def _spool_folder(self, job: Job) -> Path:
         return self._folder / "spool" / f"{job.attempt_id}-{job.epoch}"
 
-    def _aside(self, step: Coroutine[Any, Any, Any], name: str) -> None:
+    def _aside(self, step: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """A task that `run` owns and that nobody waits for."""
         task = asyncio.create_task(step, name=name)
         self._side_tasks.add(task)
         task.add_done_callback(self._side_tasks.discard)
         task.add_done_callback(_hear)
+        return task
 
     # --- the container engine: is it there? ---
 
@@ -198,6 +201,8 @@ class Engine:
                 if was_up or complaint != self._engine_detail:
                     _log.warning("container engine: %s", complaint)
                 self._engine_detail = complaint
+            if self._up.is_set() and self.images.wanting:
+                self._warm()
             if was_up != self._up.is_set():
                 self._beat()
             was_up = self._up.is_set()
@@ -229,7 +234,12 @@ class Engine:
             await self._remove_strangers()
         except (EngineDown, EngineRefused) as error:
             _log.warning("left-over containers could not be removed: %s", error)
-        self._aside(self.images.warm(), "images")
+        self._warm()
+
+    def _warm(self) -> None:
+        """Make our own images; again after an engine that went away in the midst of it."""
+        if self._warming is None or self._warming.done():
+            self._warming = self._aside(self.images.warm(), "images")
 
     async def _remove_strangers(self) -> None:
         """Containers of ours that the journal knows nothing of: their jobs never ran."""

@@ -73,16 +73,19 @@ class ImageStore:
         owner: str = "",
         base: BaseSettings | None = None,
         fresh: bool = False,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         """Images belong to the engine, not to one `owner`: two installations may share them.
 
-        `base` overrides `base_image`; `fresh` builds anew what is there already.
+        `base` overrides `base_image`; `fresh` builds anew what is there already. `on_change` is
+        called whenever `states()` has changed; it must not block.
         """
         self._docker = docker
         self._contexts = contexts
         self._version = version
         self._base = base or BaseSettings(configured=base_image or None)
         self._fresh = fresh
+        self._on_change = on_change
         self._works: dict[str, _Work] = {}
         self._own_ready: dict[str, bool] = {}
         self._read_contexts: dict[str, Context] = {}
@@ -103,7 +106,8 @@ class ImageStore:
         else:
             key, found = str(reference), await self._find_other(reference)
         if found is not None:
-            self._works.pop(key, None)
+            if self._works.pop(key, None) is not None:
+                self._on_change()
             return found
         if runtime is not None:
             return await self._share(key, "building", on_progress, lambda: self._build(runtime))
@@ -121,6 +125,11 @@ class ImageStore:
         shown = [self._own_state(name) for name in OWN_RUNTIMES]
         own = {state.image for state in shown} | {OWN_PREFIX + "common"}
         return shown + [work.state for key, work in self._works.items() if key not in own]
+
+    @property
+    def wanting(self) -> bool:
+        """Whether nobody has begun to make one of our own images, which `warm` would do."""
+        return any(self._own_state(name).state == "missing" for name in OWN_RUNTIMES)
 
     async def aclose(self) -> None:
         """Give up whatever is being built or pulled."""
@@ -180,9 +189,13 @@ class ImageStore:
             percent=0,
             text=f"{verb} {key}, 0 %",
         )
-        entry = self._works[key] = _Work(task=task, state=state)
+        entry = self._works[key] = _Work(task=task, state=state, listeners=[self._tell])
+        self._on_change()
         task.add_done_callback(lambda task: self._ended(key, entry, task))
         return entry
+
+    def _tell(self, _state: ImageProgress) -> None:
+        self._on_change()
 
     def _ended(self, key: str, entry: _Work, task: asyncio.Task[str]) -> None:
         entry.failed_at = asyncio.get_running_loop().time()
@@ -241,11 +254,14 @@ class ImageStore:
         content = await self._content(name)
         details = await find_image(self._docker, self._tag(name, content))
         # The name alone proves nothing: anybody may tag an image on this engine.
-        if details is None or image_labels(details).get("cronium.content") != content:
-            self._own_ready[name] = False
-            return None
-        self._own_ready[name] = True
-        return image_id(details)
+        is_ours = details is not None and image_labels(details).get("cronium.content") == content
+        self._note_own(name, ready=is_ours)
+        return image_id(details) if details is not None and is_ours else None
+
+    def _note_own(self, name: str, *, ready: bool) -> None:
+        if self._own_ready.get(name, False) is not ready:
+            self._own_ready[name] = ready
+            self._on_change()
 
     async def _build(self, runtime: str) -> str:
         key = OWN_PREFIX + runtime
@@ -287,7 +303,7 @@ class ImageStore:
             report=self._reporter(image, done_before),
             fresh=self._fresh,
         )
-        self._own_ready[name] = True
+        self._note_own(name, ready=True)
         logger.info("built %s as %s", image, built)
         return built
 

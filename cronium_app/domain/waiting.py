@@ -7,6 +7,7 @@ from typing import Literal
 from cronium_app.domain.targets import Target
 
 ANYWHERE = "container"
+OWN_IMAGES = "cronium/"  # made by us beforehand; any other is pulled in the set-up of its run
 
 
 def place_of(target: Target) -> str:
@@ -20,6 +21,12 @@ def places_of_agent(name: str, *, builtin: bool) -> frozenset[str]:
     return frozenset({named, ANYWHERE}) if builtin else frozenset({named})
 
 
+def is_held_up(image: str, state: str) -> bool:
+    """Whether runs with this image wait for it in the queue. Where it cannot be had they do not:
+    they fail, and say why."""
+    return image.startswith(OWN_IMAGES) and state not in ("ready", "unavailable")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageView:
     image: str
@@ -28,8 +35,8 @@ class ImageView:
     text: str = ""
 
     @property
-    def preparing(self) -> bool:
-        return self.state in ("building", "pulling")
+    def holds_up(self) -> bool:
+        return is_held_up(self.image, self.state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +48,6 @@ class EngineView:
     slots: int = 0
     free_slots: int = 0
     images: tuple[ImageView, ...] = field(default=())
-
-    @property
-    def preparing_images(self) -> frozenset[str]:
-        return frozenset(image.image for image in self.images if image.preparing)
 
 
 def waiting_text(
@@ -60,7 +63,7 @@ def waiting_text(
     if engine.state == "down":
         return "waits for the container engine"
     for view in engine.images:
-        if view.image == image and view.preparing:
+        if view.image == image and view.holds_up:
             return f"preparing {image}" + ("" if view.percent is None else f", {view.percent} %")
     if engine.free_slots <= 0:
         return f"waits for a free slot ({engine.slots} of {engine.slots} in use)"

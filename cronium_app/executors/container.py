@@ -41,6 +41,7 @@ from agent.protocol import (
     decode_from_agent,
     encode,
 )
+from cronium_app.domain import waiting
 from cronium_app.domain.ids import parse_id
 from cronium_app.executors.base import Handle, JobInvalid, NotTaken, Report, Step, Watcher
 from cronium_app.logs.files import LogStore
@@ -69,6 +70,13 @@ class ConnectedAgent:
     holding: dict[UUID, Held] = field(default_factory=dict[UUID, Held])
     refusing: bool = False  # it took no job just now; asked again after its next heartbeat
     adopted: bool = False  # what it held at its hello has been sorted out
+
+    @property
+    def images_in_work(self) -> set[str]:
+        """Runs that want one of these wait in the queue."""
+        return {
+            image.image for image in self.images if waiting.is_held_up(image.image, image.state)
+        }
 
     @property
     def takes_jobs(self) -> bool:

@@ -324,7 +324,7 @@ class Orchestrator:
             now=now,
             lease_until=lease_until(now),
             places=waiting.places_of_agent(agent.name, builtin=agent.name == BUILTIN),
-            images_in_work={i.image for i in agent.images if i.state in ("building", "pulling")},
+            images_in_work=agent.images_in_work,
         )
         if run is None:
             return None

@@ -24,13 +24,17 @@ class LiveRun:
     phase: Phase = Phase.SETUP
     phase_started_at: datetime
     text: str = ""  # what goes on in the phase
-    waiting_text: str = ""
     lines: int = 0
     bytes: int = 0
     last_lines: tuple[str, ...] = ()
     image_digest: str = ""
     setup_s: float | None = None  # of phases that are over
     execution_s: float | None = None
+
+    @property
+    def waiting_text(self) -> str:
+        """What its set-up takes its time with, for instance `pulling python:3.13, 40 %`."""
+        return self.text if self.phase is Phase.SETUP else ""
 
     def enter(self, step: Step) -> bool:
         """Take a step in; True if the phase changed. Late or repeated steps change nothing."""

@@ -61,8 +61,24 @@ async def contexts(docker: aiodocker.Docker, tmp_path: Path) -> AsyncIterator[Pa
             await docker.images.delete(tag, force=True)
 
 
-def make_store(docker: aiodocker.Docker, contexts: Path, base: str) -> ImageStore:
-    return ImageStore(docker, contexts=contexts, version=VERSION, base_image=base)
+def make_store(docker: aiodocker.Docker, contexts: Path, base: str, **options) -> ImageStore:
+    return ImageStore(docker, contexts=contexts, version=VERSION, base_image=base, **options)
+
+
+async def test_every_change_of_its_state_is_told_with_the_state_already_changed(
+    docker: aiodocker.Docker, contexts: Path, scratch: str
+) -> None:
+    seen: list[ImageProgress] = []
+    store = make_store(docker, contexts, scratch, on_change=lambda: seen.append(store.states()[-1]))
+    await store.ensure("cronium/bash")
+    assert store.states()[-1].image == "cronium/bash"
+    assert seen[0].state == "building"
+    assert seen[-1] == store.states()[-1]
+    assert seen[-1].state == "ready"
+    again = make_store(docker, contexts, scratch, on_change=lambda: seen.append(again.states()[-1]))
+    seen.clear()
+    await again.ensure("cronium/bash")  # it is there: found, not built
+    assert [state.state for state in seen] == ["ready"]
 
 
 async def test_callers_share_one_build_and_see_its_progress(

@@ -34,14 +34,23 @@ def text(engine: EngineView, **fields) -> str:
          "preparing cronium/python, 60 %"),
         (EngineView(state="up", slots=4, images=(BUILDING,)), "preparing cronium/python, 60 %"),
         (EngineView(state="up", slots=1, free_slots=1,
-                    images=(ImageView(image="cronium/python", state="pulling"),)),
+                    images=(ImageView(image="cronium/python", state="missing"),)),
          "preparing cronium/python"),
+        (EngineView(state="up", slots=1, free_slots=1,
+                    images=(ImageView(image="cronium/python", state="unavailable"),)), ""),
         (EngineView(state="up", slots=1, free_slots=1,
                     images=(ImageView(image="cronium/node", state="building"),)), ""),
     ],
 )  # fmt: skip
 def test_the_first_thing_in_the_way_is_named(engine, words):
     assert text(engine) == words
+
+
+def test_another_image_is_pulled_for_the_run_that_wants_it_and_holds_up_nobody():
+    pulling = ImageView(image="python:3.13", state="pulling", percent=40)
+    engine = EngineView(state="up", slots=4, free_slots=4, images=(pulling,))
+    assert text(engine, image="python:3.13") == ""
+    assert not pulling.holds_up
 
 
 def test_a_later_time_and_another_agent_are_named():

@@ -163,8 +163,10 @@ class House:
         await asyncio.gather(self._task, return_exceptions=True)
         self.logs.close()
 
-    async def submit(self, event: Event, *, runtime: str = "bash", **fields: Any) -> Run:
-        content = EventContent(runtime=runtime, script="true")
+    async def submit(
+        self, event: Event, *, runtime: str = "bash", image: str = "", **fields: Any
+    ) -> Run:
+        content = EventContent(runtime=runtime, script="true", image=image)
         async with self.db.write() as session:
             run = await self.orchestrator.submit(
                 session,

@@ -220,6 +220,61 @@ async def test_a_run_waits_while_its_image_is_made_and_holds_no_slot(house, even
     assert (await agent.accept()).run_id == str(run.id)
 
 
+async def test_a_run_waits_for_an_image_that_nobody_has_begun_to_make(house, event):
+    missing = ImageState(image="cronium/bash", state="missing")
+    agent = await house.agent(images=[missing])
+    run = await house.submit(event)
+
+    async def shown() -> bool:
+        text = house.orchestrator.waiting_text(await house.run(run))
+        return text == "preparing cronium/bash"
+
+    await house.until(shown)
+    other = await house.submit(event, runtime="node")
+    assert (await agent.accept()).run_id == str(other.id)
+    assert (await house.run(run)).status == "queued"
+    await agent.beat(images=[ImageState(image="cronium/bash", state="ready")])
+    assert (await agent.accept()).run_id == str(run.id)
+
+
+async def test_a_run_whose_image_cannot_be_made_fails_with_the_sentence(house, event):
+    sentence = "cronium/bash could not be built: no base."
+    agent = await house.agent(
+        images=[ImageState(image="cronium/bash", state="unavailable", text=sentence)]
+    )
+    run = await house.submit(event)
+    job = await agent.accept()
+    await agent.finish(job, reason=Reason.IMAGE_UNAVAILABLE, exit_code=None, detail=sentence)
+    ended = await house.ended(run)
+    assert (ended.status, ended.reason, ended.reason_text) == (
+        "failed", "image_unavailable", sentence,
+    )  # fmt: skip
+
+
+async def test_a_run_whose_image_is_pulled_says_so_while_it_runs(house, event):
+    pulling = ImageState(image="cronium/bash", state="ready")
+    agent = await house.agent(
+        images=[pulling, ImageState(image="python:3.13", state="pulling", percent=40)]
+    )
+    run = await house.submit(event, image="python:3.13")
+    job = await agent.accept()
+    await agent.progress(job, Phase.SETUP, text="pulling python:3.13, 40 %")
+
+    async def shown() -> bool:
+        live = house.orchestrator.live(run.id)
+        return live is not None and live.waiting_text == "pulling python:3.13, 40 %"
+
+    await house.until(shown)
+    assert (await house.run(run)).status == "running"
+    await agent.progress(job, Phase.EXECUTION)
+
+    async def begun() -> bool:
+        live = house.orchestrator.live(run.id)
+        return live is not None and (live.phase, live.waiting_text) == (Phase.EXECUTION, "")
+
+    await house.until(begun)
+
+
 async def test_a_run_waits_while_the_engine_is_down(house, event):
     agent = await house.agent(engine="down", engine_detail="Docker does not answer.")
     run = await house.submit(event)

@@ -227,7 +227,7 @@ def _stopping(view: RunView) -> str:
 
 
 def _waiting(view: RunView) -> str:
-    if view.status == "queued":
+    if view.status == "queued" or (view.status == "running" and view.waiting_text):
         text = view.waiting_text or "waits for a free slot"
         return text[:1].upper() + text[1:]
     return "Waiting for the first output" if view.status == "running" else "It printed nothing"
