@@ -1,8 +1,12 @@
 """Makes runs of schedules that are due. APScheduler is the alarm clock and nothing else: which
-instants there are is said by `domain.schedules`, what was dealt with by `schedules.next_fire_at`.
+instants there are is said by `domain.schedules`, what becomes of them by `domain.misfire`, what
+was dealt with by `schedules.next_fire_at`.
 """
 
 import asyncio
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,24 +18,40 @@ from apscheduler.triggers.interval import IntervalTrigger
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from cronium_app.domain import misfire, schedules
+from cronium_app.domain import misfire, pauses, schedules
 from cronium_app.domain.clock import Clock
 from cronium_app.domain.events import EventContent
-from cronium_app.domain.misfire import FireDecision
+from cronium_app.domain.misfire import FireDecision, FireRules
+from cronium_app.domain.pauses import Pause
 from cronium_app.domain.runs import Trigger
 from cronium_app.domain.schedules import ScheduleError, ScheduleSpec
 from cronium_app.orchestrator.bus import Bus
-from cronium_app.orchestrator.core import Orchestrator, SubmitRun
-from cronium_app.store import fires, runs
+from cronium_app.orchestrator.core import Orchestrator, SubmitRun, Submitted
+from cronium_app.store import fires
+from cronium_app.store import pauses as pause_rows
 from cronium_app.store.database import Database
-from cronium_app.store.tables import Event, Schedule
+from cronium_app.store.fires import DueSchedule, Move
+from cronium_app.store.pauses import pause_of
+from cronium_app.store.schedules import spec_of
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 100  # fires in one transaction: more would hold up the loop
+AT_ONCE = 500  # rows in one transaction: more would hold up everybody else's
 GUARD_S = 5  # looks at the schedules this often, whatever the clock did
+GAP = timedelta(seconds=15)  # not looked for longer than this: nobody was there
+AGAIN = timedelta(milliseconds=50)
 WAKE = "wake"
 UNHEALTHY_S = 30.0
+KEPT = 5_000  # schedules and contents that are remembered as they were read
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Planned:
+    """What becomes of the due fires of one schedule, and as of which state of it."""
+
+    schedule: DueSchedule
+    fires: Sequence[tuple[SubmitRun, FireDecision]]
+    move: Move
 
 
 class Scheduler:
@@ -40,8 +60,11 @@ class Scheduler:
         self._clock = clock
         self._orchestrator = orchestrator
         self._bus = bus
+        self._planner = _Planner()
         self._wanted = asyncio.Event()
         self._last_look: float | None = None
+        self._seen: datetime | None = None  # when we last dealt with everything we found
+        self._awake_since: datetime | None = None
 
     @property
     def healthy(self) -> bool:
@@ -76,7 +99,8 @@ class Scheduler:
             while await self.fire_due():
                 pass
             async with self._db.read() as session:
-                self._set_alarm(alarm, await fires.earliest(session))
+                moment = await fires.earliest(session)
+            self._set_alarm(alarm, moment)
             self._last_look = self._clock.monotonic()
         except Exception:
             log.exception("schedules could not be looked at")  # the guard wakes us again
@@ -88,94 +112,223 @@ class Scheduler:
             except JobLookupError:
                 return
         else:
+            # What is due and was not dealt with is in another server's hands.
+            soon = self._clock.now() + AGAIN
             alarm.add_job(
                 self.wake,
-                DateTrigger(moment, timezone="UTC"),
+                DateTrigger(moment if moment > soon - AGAIN else soon, timezone="UTC"),
                 id=WAKE,
                 replace_existing=True,
                 misfire_grace_time=None,
             )
 
     async def fire_due(self) -> int:
-        """Deal with at most 100 due fires in one transaction. Returns how many there were."""
+        """Deal with due fires, at most 500 in one transaction. Returns the number of schedules.
+
+        What becomes of them is worked out before the transaction and beside the loop; a schedule
+        that was changed or taken by another server meanwhile is left for the next look.
+        """
         now = self._clock.now()
-        async with self._db.write() as session:
+        awake_since = self._present(now)
+        async with self._db.read() as session:
             found = await fires.due(session, now, limit=AT_ONCE)
-            contents = await self._contents(session, [event for _, event in found])
-            wishes = [
-                wish
-                for schedule, event in found
-                if (wish := self._fire(schedule, event, contents.get(event.id), now)) is not None
-            ]
-            made = await self._orchestrator.submit_fires(session, wishes)
-            session.add_all(schedule for schedule, _ in found)
+            around = await self._planner.look_around(session, found, now)
+        planned = await self._plan(found, around, now, awake_since)
+        dealt: list[_Planned] = []
+        made: list[Submitted] = []
+        if planned:
+            async with self._db.write() as session:
+                states = await fires.lock(session, [p.schedule.id for p in planned])
+                dealt = [p for p in planned if states.get(p.schedule.id) == p.schedule.version]
+                made = await self._record(session, dealt)
+        self._seen = self._clock.now()
+        self.announce(made)
+        for plan in dealt:
+            self._bus.publish("schedule", plan.schedule.id, plan.schedule.owner_id)
+        return len(dealt)
+
+    async def settle(
+        self, session: AsyncSession, schedule_ids: Collection[UUID]
+    ) -> list[Submitted]:
+        """Deal with what is due of these schedules inside the caller's write transaction: before
+        they are changed or deleted, so that a fire of this very second is not lost. Call
+        `announce` after the commit."""
+        now = self._clock.now()
+        awake_since = self._present(now)
+        made: list[Submitted] = []
+        while found := await fires.due_of(session, schedule_ids, now):
+            around = await self._planner.look_around(session, found, now)
+            made += await self._record(session, await self._plan(found, around, now, awake_since))
+        return made
+
+    def announce(self, made: Collection[Submitted]) -> None:
+        """After the commit."""
         for run in made:
             self._orchestrator.submitted(run)
-        for schedule, _ in found:
-            self._bus.publish("schedule", schedule.id, schedule.owner_id)
-        return len(found)
 
-    def _fire(
-        self, schedule: Schedule, event: Event, content: EventContent | None, now: datetime
-    ) -> tuple[SubmitRun, FireDecision] | None:
-        """One fire: move the schedule on, and say what becomes of it. None: nothing."""
-        fired = schedule.next_fire_at or now
-        try:
-            spec = _spec(schedule)
-        except ScheduleError:
-            log.exception("a stored schedule cannot be read", schedule=str(schedule.id))
-            schedule.next_fire_at = None
-            return None
-        following = schedules.next_fire(spec, fired)
-        decision = misfire.decide(fired, following, now)
-        if not decision.runs and now - fired > misfire.WINDOW:
-            following = _within_window(spec, fired, now)
-        fires.moved(schedule, fired=fired, following=following)
-        if content is None or not event.enabled or event.archived_at is not None:
-            return None
-        wish = SubmitRun(
-            event_id=event.id,
-            owner_id=event.owner_id,
-            event_name=event.name,
-            revision=event.revision,
-            content=content,
-            trigger=Trigger.SCHEDULE,
-            triggered_by_name=schedules.describe(spec),
-            schedule_id=schedule.id,
-            fire_time=fired,
+    def _present(self, now: datetime) -> datetime:
+        """From when on the schedules have been looked at without a break. The machine may have
+        slept, its clock may have been set, the database may have been away."""
+        if self._awake_since is None or self._seen is None or now - self._seen > GAP:
+            self._awake_since = now
+        self._awake_since = min(self._awake_since, now)
+        return self._awake_since
+
+    async def _plan(
+        self, found: list[DueSchedule], around: "_Around", now: datetime, awake_since: datetime
+    ) -> list[_Planned]:
+        if not found:
+            return []
+        return await asyncio.to_thread(self._planner.plan, found, around, now, awake_since)
+
+    async def _record(self, session: AsyncSession, planned: list[_Planned]) -> list[Submitted]:
+        made = await self._orchestrator.submit_fires(
+            session, [fire for plan in planned for fire in plan.fires]
         )
-        return wish, decision
+        await fires.move(session, [plan.move for plan in planned])
+        return made
 
-    async def _contents(
-        self, session: AsyncSession, events: list[Event]
-    ) -> dict[UUID, EventContent]:
-        """The newest revision of each event, read once."""
-        contents: dict[UUID, EventContent] = {}
-        for event in {event.id: event for event in events}.values():
-            text = await runs.content_of(session, event.id, event.revision)
+
+@dataclass(frozen=True, kw_only=True)
+class _Around:
+    """What else counts for due schedules: their events' contents, and pauses."""
+
+    contents: dict[tuple[UUID, int], EventContent]
+    pauses: tuple[Pause, ...]
+
+
+class _Planner:
+    """Says what becomes of due schedules. Remembers what it read: rules and contents change seldom,
+    and taking them apart costs more than the fire itself."""
+
+    def __init__(self) -> None:
+        self._contents: dict[tuple[UUID, int], EventContent] = {}
+        self._specs: dict[tuple[UUID, datetime], tuple[ScheduleSpec, str]] = {}
+
+    async def look_around(
+        self, session: AsyncSession, found: Sequence[DueSchedule], now: datetime
+    ) -> _Around:
+        if not found:
+            return _Around(contents={}, pauses=())
+        wanted = {(row.event_id, row.event_revision) for row in found}
+        texts = await fires.contents(session, wanted - self._contents.keys())
+        if len(self._contents) + len(texts) > KEPT:
+            self._contents.clear()
+            texts = await fires.contents(session, wanted)
+        for key, text in texts.items():
             try:
-                contents[event.id] = EventContent.model_validate_json(text or "")
+                self._contents[key] = EventContent.model_validate_json(text)
             except ValidationError:
-                log.exception("a revision cannot be read", event=str(event.id))
-        return contents
+                log.exception("a revision cannot be read", event=str(key[0]), revision=key[1])
+        oldest = min(row.next_fire_at for row in found)
+        owners = {row.owner_id for row in found}
+        stops = await pause_rows.since(session, owners, min(oldest, now))
+        return _Around(
+            contents={key: self._contents[key] for key in wanted & self._contents.keys()},
+            pauses=tuple(pause_of(row) for row in stops),
+        )
+
+    def plan(
+        self, found: list[DueSchedule], around: _Around, now: datetime, awake_since: datetime
+    ) -> list[_Planned]:
+        """At most AT_ONCE fires altogether; schedules beyond that are left for the next look."""
+        planned: list[_Planned] = []
+        room = AT_ONCE
+        for row in found:
+            if room <= 0:
+                break
+            plan = self._plan_one(row, around, now, awake_since, room)
+            room -= len(plan.fires)
+            planned.append(plan)
+        return planned
+
+    def _plan_one(
+        self, row: DueSchedule, around: _Around, now: datetime, awake_since: datetime, limit: int
+    ) -> _Planned:
+        content = around.contents.get((row.event_id, row.event_revision))
+        try:
+            spec, words = self._spec(row)
+        except ScheduleError as error:
+            log.exception("a stored schedule cannot be read", schedule=str(row.id))
+            why = f"The schedule cannot be read any more: {error.message}"
+            wish = _wish(row, content, "", row.next_fire_at)
+            skip = FireDecision(runs=False, why=why)
+            return _Planned(
+                schedule=row, fires=[(wish, skip)], move=(row.id, row.next_fire_at, None)
+            )
+        plan = misfire.plan(
+            _rules(row, spec, around, content),
+            row.next_fire_at,
+            now=now,
+            awake_since=awake_since,
+            limit=limit,
+        )
+        return _Planned(
+            schedule=row,
+            fires=[(_wish(row, content, words, fire.at), fire.decision) for fire in plan.fires],
+            move=(row.id, plan.fires[-1].at, plan.following),
+        )
+
+    def _spec(self, row: DueSchedule) -> tuple[ScheduleSpec, str]:
+        key = (row.id, row.updated_at)
+        if (known := self._specs.get(key)) is None:
+            spec = spec_of(row)
+            if len(self._specs) >= KEPT:
+                self._specs.clear()
+            known = self._specs[key] = spec, schedules.describe(spec)
+        return known
 
 
-def _spec(schedule: Schedule) -> ScheduleSpec:
-    return schedules.load(
-        schedule.kind,
-        anchor=schedule.anchor_at,
-        expression=schedule.expression,
-        every_s=schedule.every_s,
-        at=schedule.at,
-        timezone=schedule.timezone,
-        start=schedule.start_at,
-        end=schedule.end_at,
-        dst=schedule.dst,
+def _rules(
+    row: DueSchedule, spec: ScheduleSpec, around: _Around, content: EventContent | None
+) -> FireRules:
+    stops = (
+        pauses.concerning(
+            around.pauses,
+            owner_id=row.owner_id,
+            schedule_id=row.id,
+            event_id=row.event_id,
+            tags=json.loads(row.event_tags),
+        )
+        if around.pauses
+        else ()
+    )
+    return FireRules(
+        schedule_id=row.id,
+        spec=spec,
+        misfire=misfire.rule_of(row.misfire),
+        window=timedelta(seconds=row.misfire_window_s),
+        jitter_s=row.jitter_s,
+        pauses=stops,
+        stopped=_stopped(row, content),
     )
 
 
-def _within_window(spec: ScheduleSpec, fired: datetime, now: datetime) -> datetime | None:
-    """After a long silence: the first fire that may still run. Those between are covered by the
-    skip of the first missed one, so that a week without a server makes no million of rows."""
-    edge = now - misfire.WINDOW - timedelta(microseconds=1)
-    return schedules.next_fire(spec, max(fired, edge))
+def _stopped(row: DueSchedule, content: EventContent | None) -> str:
+    """Saving an event moves its schedules, so these are for what slipped through."""
+    if row.event_archived_at is not None:
+        return "Its event is in the archive."
+    if not row.event_enabled:
+        return "Its event is switched off."
+    if row.event_draft:
+        return "Its event has never been saved."
+    if content is None:
+        return f"Revision {row.event_revision} of its event cannot be read."
+    return ""
+
+
+def _wish(row: DueSchedule, content: EventContent | None, words: str, fire: datetime) -> SubmitRun:
+    return SubmitRun(
+        event_id=row.event_id,
+        owner_id=row.owner_id,
+        event_name=row.event_name,
+        revision=row.event_revision,
+        content=content or _UNREADABLE,
+        trigger=Trigger.SCHEDULE,
+        triggered_by_name=words,
+        schedule_id=row.id,
+        fire_time=fire,
+    )
+
+
+_UNREADABLE = EventContent(runtime="bash", script="")  # never runs: its fires are skips

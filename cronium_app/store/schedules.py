@@ -8,10 +8,11 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from cronium_app.domain import schedules as rules
+from cronium_app.store.fires import DueSchedule
 from cronium_app.store.tables import Event, Schedule
 
 
-def spec_of(row: Schedule) -> rules.ScheduleSpec:
+def spec_of(row: Schedule | DueSchedule) -> rules.ScheduleSpec:
     return rules.load(
         row.kind,
         anchor=row.anchor_at,
