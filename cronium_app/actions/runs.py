@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -12,17 +12,17 @@ from cronium_app.actions.access import audit, own_event, own_run, require
 from cronium_app.actions.commands import PageIn, RunFilter, RunIn, checked
 from cronium_app.actions.context import Services
 from cronium_app.actions.errors import Conflict, Invalid
+from cronium_app.actions.logs import follow_log, log_length, read_log
 from cronium_app.actions.views import Page, RunRow, RunView
 from cronium_app.domain.events import EventContent
 from cronium_app.domain.ids import parse_id
 from cronium_app.domain.permissions import Actor, Permission
 from cronium_app.domain.runs import FINAL, RunStatus, Trigger
-from cronium_app.logs.files import Frame
 from cronium_app.orchestrator.core import SubmitRun
 from cronium_app.store import listing, revisions
 from cronium_app.store.tables import Attempt, Event, Run
 
-__all__ = ["RunFilter", "RunIn"]
+__all__ = ["RunFilter", "RunIn", "follow_log", "log_length", "read_log"]
 
 LIMIT_FIELDS = (
     "timeout_s", "setup_timeout_s", "cleanup_timeout_s", "stop_grace_s", "memory_mb", "work_mb",
@@ -169,46 +169,6 @@ async def list_runs(
         next=cursors.write_position("older", final.created_at, final.id) if page.older else None,
         prev=cursors.write_position("newer", first.created_at, first.id) if page.newer else None,
     )
-
-
-# --- logs -----------------------------------------------------------------------------------------
-
-
-async def read_log(
-    services: Services, actor: Actor, run_id: str, offset: int, limit: int
-) -> tuple[bytes, int]:
-    """At most `limit` bytes from `offset`, and the length of the whole log so far."""
-    attempt = await _logged(services, actor, run_id)
-    if attempt is None:
-        return b"", 0
-    return await services.logs.read(attempt.id, offset, limit), await services.logs.length(
-        attempt.id
-    )
-
-
-async def log_length(services: Services, actor: Actor, run_id: str) -> int:
-    attempt = await _logged(services, actor, run_id)
-    return 0 if attempt is None else await services.logs.length(attempt.id)
-
-
-async def follow_log(
-    services: Services, actor: Actor, run_id: str, offset: int
-) -> AsyncGenerator[Frame]:
-    """Everything from `offset`, then what comes until the log is whole or the run has ended.
-
-    A run that waits is waited for. Raises NotFound before the first frame.
-    """
-    async with services.db.read() as session:
-        run = await own_run(services, session, actor, run_id)
-    async for frame in services.orchestrator.follow(run.id, offset=offset):
-        yield frame
-
-
-async def _logged(services: Services, actor: Actor, run_id: str) -> Attempt | None:
-    require(actor, Permission.VIEW)
-    async with services.db.read() as session:
-        run = await own_run(services, session, actor, run_id)
-        return (await listing.current_attempts(session, [run.id])).get(run.id)
 
 
 # --- from rows to views ---------------------------------------------------------------------------

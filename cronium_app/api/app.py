@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from cronium_app.api import account, auth, errors, events, runs, system
+from cronium_app.api import account, auth, errors, events, logs, runs, system
 from cronium_app.api.gate import Gate
 from cronium_app.services import Services
 from cronium_app.services import services as running_services
@@ -32,7 +32,14 @@ def build_api(*, client_dir: Path, services: Callable[[], Services] = running_se
         redoc_url=None,
     )
     api.state.services = services
-    for router in (system.router, auth.router, events.router, runs.router, account.router):
+    for router in (
+        system.router,
+        auth.router,
+        events.router,
+        runs.router,
+        logs.router,
+        account.router,
+    ):
         api.include_router(router)
     errors.install(api)
     api.add_middleware(Gate, services=services, client_dir=client_dir)

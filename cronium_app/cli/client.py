@@ -73,7 +73,7 @@ class Client:
         while True:
             try:
                 with connect(
-                    f"{base}?from={offset}",
+                    f"{base}?from={offset}&skip=0",
                     additional_headers={"Authorization": f"Bearer {self.token}"},
                     max_size=None,
                 ) as socket:

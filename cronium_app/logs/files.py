@@ -18,7 +18,7 @@ from uuid import UUID
 
 from agent.protocol import Segment
 from cronium_app.logs.index import RECORD_BYTES, Frame, Position, Record, trimmed, unpack
-from cronium_app.logs.pace import QUANTUM, Pace, Skipped
+from cronium_app.logs.pace import QUANTUM, Allowance, Pace, Skipped
 from cronium_app.logs.search import Found, Matcher, search
 from cronium_app.logs.seek import Place, Reader
 
@@ -56,6 +56,7 @@ class LogStore:
         # threads of their own, so that no search keeps a writer waiting
         self._search_pool = ThreadPoolExecutor(SEARCHES, thread_name_prefix="log-search")
         self._searches: set[threading.Event] = set()
+        self._allowance = Allowance()
 
     # --- writing ---
 
@@ -186,6 +187,10 @@ class LogStore:
 
     async def _skip(self, attempt_id: UUID, offset: int) -> Skipped | None:
         return await self._with_reader(attempt_id, _skipped, None, offset)
+
+    def pace(self) -> Pace:
+        """For one viewer of logs that grow faster than anyone can read."""
+        return self._allowance.pace()
 
     # --- seeking and searching ---
 

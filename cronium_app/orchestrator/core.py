@@ -24,7 +24,8 @@ from cronium_app.domain.runs import FINAL, LEASE_RENEW_S, RunStatus, Trigger
 from cronium_app.domain.waiting import EngineView, ImageView
 from cronium_app.executors.base import Report
 from cronium_app.executors.container import AgentHub, ConnectedAgent, ContainerExecutor
-from cronium_app.logs.files import Frame, LogStore
+from cronium_app.logs.files import Frame, LogStore, Skipped
+from cronium_app.logs.pace import Pace
 from cronium_app.orchestrator.adoption import LOST, Adoption, Found, Identity, lease_until
 from cronium_app.orchestrator.attempt import Attempts, Supervised
 from cronium_app.orchestrator.bus import Bus
@@ -240,14 +241,20 @@ class Orchestrator:
                 self._ends.pop(run_id, None)
 
     async def follow(
-        self, run_id: UUID, *, attempt: int | None = None, offset: int = 0
-    ) -> AsyncGenerator[Frame]:
-        """The log of an attempt from `offset`, then live, until it is over and its log whole."""
+        self,
+        run_id: UUID,
+        *,
+        attempt: int | None = None,
+        offset: int = 0,
+        pace: Pace | None = None,
+    ) -> AsyncGenerator[Frame | Skipped]:
+        """The log of an attempt from `offset`, then live, until it is over and its log whole.
+        What a `pace` leaves out comes as `Skipped`."""
         with self._bus.subscribe() as changes:
             while True:
                 found, over = await self._attempt_now(run_id, attempt)
                 if found is not None:
-                    async for frame in self._logs.follow(found.id, offset):
+                    async for frame in self._logs.follow(found.id, offset, pace):
                         offset = frame.end
                         yield frame
                     # the log may have been closed because the server lets go, or ended for good
