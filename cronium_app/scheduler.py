@@ -101,7 +101,6 @@ class Scheduler:
             async with self._db.read() as session:
                 moment = await fires.earliest(session)
             self._set_alarm(alarm, moment)
-            self._last_look = self._clock.monotonic()
         except Exception:
             log.exception("schedules could not be looked at")  # the guard wakes us again
 
@@ -141,7 +140,7 @@ class Scheduler:
                 states = await fires.lock(session, [p.schedule.id for p in planned])
                 dealt = [p for p in planned if states.get(p.schedule.id) == p.schedule.version]
                 made = await self._record(session, dealt)
-        self._seen = self._clock.now()
+        self._seen, self._last_look = self._clock.now(), self._clock.monotonic()
         self.announce(made)
         for plan in dealt:
             self._bus.publish("schedule", plan.schedule.id, plan.schedule.owner_id)

@@ -16,8 +16,8 @@ from cronium_app.domain.clock import Clock
 from cronium_app.domain.ids import new_id, parse_id
 from cronium_app.domain.permissions import Actor, Permission
 from cronium_app.orchestrator.bus import Noun
-from cronium_app.store import accounts, events, listing, schedules
-from cronium_app.store.tables import AuditEntry, Event, Run, Schedule
+from cronium_app.store import accounts, events, listing, pauses, schedules
+from cronium_app.store.tables import AuditEntry, Event, Pause, Run, Schedule
 
 log = structlog.get_logger(__name__)
 SYSTEM: Final = "system"
@@ -58,6 +58,19 @@ async def own_schedule(
 ) -> Schedule:
     return await _own(
         services, session, actor, schedule_id, schedules.owned, schedules.exists, {"lock": lock}
+    )
+
+
+async def own_pause(
+    services: AccountServices,
+    session: AsyncSession,
+    actor: Actor,
+    pause_id: str,
+    *,
+    lock: bool = False,
+) -> Pause:
+    return await _own(
+        services, session, actor, pause_id, pauses.owned, pauses.exists, {"lock": lock}
     )
 
 

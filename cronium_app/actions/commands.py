@@ -25,6 +25,8 @@ from agent.jobs import MAX_INPUT_BYTES
 from cronium_app.actions.errors import Invalid
 from cronium_app.domain.clock import rfc3339
 from cronium_app.domain.events import EventContent
+from cronium_app.domain.jitter import LONGEST_S
+from cronium_app.domain.misfire import LONGEST_WINDOW_S
 from cronium_app.domain.targets import Target
 
 MAX_DEPTH = 20
@@ -233,6 +235,10 @@ class TestIn(_Content):
 # --- schedules --------------------------------------------------------------------------------
 
 
+MisfireWindow = Annotated[int, Field(ge=0, le=LONGEST_WINDOW_S)]
+Jitter = Annotated[int, Field(ge=0, le=LONGEST_S)]
+
+
 class ScheduleIn(Command):
     kind: Literal["cron", "interval", "once"]
     expression: Annotated[str, Field(max_length=1000)] | None = None
@@ -243,6 +249,9 @@ class ScheduleIn(Command):
     end: Moment | None = None
     enabled: bool = True
     dst: Literal["once", "skip"] = "once"
+    misfire: Literal["skip", "once", "all"] = "once"
+    misfire_window_s: MisfireWindow = 3600
+    jitter_s: Jitter = 0
 
 
 class SchedulePatch(Command):
@@ -257,6 +266,18 @@ class SchedulePatch(Command):
     end: Moment | None = None
     enabled: bool | None = None
     dst: Literal["once", "skip"] | None = None
+    misfire: Literal["skip", "once", "all"] | None = None
+    misfire_window_s: MisfireWindow | None = None
+    jitter_s: Jitter | None = None
+
+
+class PauseIn(Command):
+    """`target`: the id of the schedule or event, or the tag; nothing for `all`."""
+
+    scope: Literal["schedule", "event", "tag", "all"]
+    target: Annotated[str, StringConstraints(strip_whitespace=True, max_length=50)] = ""
+    until: Instant
+    note: Annotated[str, StringConstraints(max_length=200), AfterValidator(plain_text)] = ""
 
 
 # --- runs -------------------------------------------------------------------------------------

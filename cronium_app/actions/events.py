@@ -80,6 +80,7 @@ async def update(
     now = services.clock.now()
     async with services.db.write() as session:
         event = await own_event(services, session, actor, event_id, lock=True)
+        made = await schedules.settle_event(services, session, event)
         if patch.base_revision is not None and patch.base_revision != event.revision:
             raise Conflict(
                 f"Revision {event.revision} was saved meanwhile; you began from "
@@ -104,6 +105,7 @@ async def update(
         await schedules.refresh_event(session, event, now)
         await session.flush()
         view = await _view(session, event, now)
+    services.scheduler.announce(made)
     _announce(services, event)
     return view
 
@@ -306,7 +308,7 @@ async def _view(session: AsyncSession, event: Event, now: datetime) -> EventView
         created_at=event.created_at,
         updated_at=event.updated_at,
         resolved_image=content.resolved_image(),
-        schedules=[schedules.view_of(row, now) for row in rows],
+        schedules=await schedules.views_of(session, event, rows, now),
     )
 
 
@@ -482,6 +484,7 @@ async def _set_archived(
     now = services.clock.now()
     async with services.db.write() as session:
         event = await own_event(services, session, actor, event_id, lock=True)
+        made = await schedules.settle_event(services, session, event)
         if archived != (event.archived_at is not None):
             event.archived_at = now if archived else None
             event.updated_at = now
@@ -489,6 +492,7 @@ async def _set_archived(
             await schedules.refresh_event(session, event, now)
             await session.flush()
         view = await _view(session, event, now)
+    services.scheduler.announce(made)
     _announce(services, event)
     return view
 

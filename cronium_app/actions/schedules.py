@@ -1,6 +1,7 @@
 """Use cases of schedules. Saving one sets its next fire in the same transaction."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,18 +10,23 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from cronium_app.actions.access import announce, own_event, own_schedule, require
 from cronium_app.actions.commands import ScheduleIn, SchedulePatch, checked
 from cronium_app.actions.context import AccountServices, Services
-from cronium_app.actions.errors import Conflict, Invalid
+from cronium_app.actions.errors import Conflict, Invalid, NotFound
 from cronium_app.actions.views import SchedulePreview, ScheduleView
+from cronium_app.domain import pauses as pause_rules
 from cronium_app.domain import schedules as rules
 from cronium_app.domain.clock import rfc3339
 from cronium_app.domain.ids import new_id
+from cronium_app.domain.pauses import Pause
 from cronium_app.domain.permissions import Actor, Permission
-from cronium_app.store import events, schedules
+from cronium_app.orchestrator.core import Submitted
+from cronium_app.store import events, pauses, schedules
+from cronium_app.store.pauses import pause_of
 from cronium_app.store.tables import Event, Schedule
 
 __all__ = ["ScheduleIn", "SchedulePatch"]
 
 SHOWN_FIRES = 5
+MOST_FIRES = 20  # of a preview
 SHOWN_NOTES = 3
 MAX_PER_EVENT = 50
 _RULE = frozenset({"kind", "expression", "every_s", "at", "timezone", "start", "end", "dst"})
@@ -35,10 +41,23 @@ async def preview(
     """In words, with the next fires. Raises Invalid with the field, as a save would."""
     require(actor, Permission.VIEW)
     now = services.clock.now()
-    spec = _parse(checked(ScheduleIn, command), now)
+    return _preview(_parse(checked(ScheduleIn, command), now), now, count)
+
+
+async def preview_saved(
+    services: AccountServices, actor: Actor, schedule_id: str, count: int = MOST_FIRES
+) -> SchedulePreview:
+    """The next fires of a stored schedule, whether it is switched on or not."""
+    require(actor, Permission.VIEW)
+    async with services.db.read() as session:
+        row = await own_schedule(services, session, actor, schedule_id)
+    return _preview(schedules.spec_of(row), services.clock.now(), count)
+
+
+def _preview(spec: rules.ScheduleSpec, now: datetime, count: int) -> SchedulePreview:
     return SchedulePreview(
         words=rules.describe(spec),
-        fires=rules.fires(spec, now, min(max(count, 1), 20)),
+        fires=rules.fires(spec, now, min(max(count, 1), MOST_FIRES)),
         notes=rules.dst_notes(spec, now, SHOWN_NOTES),
     )
 
@@ -66,7 +85,7 @@ async def create(
         _fill(row, wanted, spec)
         row.next_fire_at = due(row, event, now)
         session.add(row)
-        view = view_of(row, now)
+        (view,) = await views_of(session, event, [row], now)
     _announce(services, row)
     return view
 
@@ -79,14 +98,18 @@ async def list_of_event(
     now = services.clock.now()
     async with services.db.read() as session:
         event = await own_event(services, session, actor, event_id)
-        return [view_of(row, now) for row in await schedules.of_event(session, event.id)]
+        return await views_of(session, event, await schedules.of_event(session, event.id), now)
 
 
 async def get(services: AccountServices, actor: Actor, schedule_id: str) -> ScheduleView:
     require(actor, Permission.VIEW)
     async with services.db.read() as session:
         row = await own_schedule(services, session, actor, schedule_id)
-        return view_of(row, services.clock.now())
+        event = await events.owned(session, actor.user_id, row.event_id)
+        if event is None:
+            raise NotFound
+        (view,) = await views_of(session, event, [row], services.clock.now())
+        return view
 
 
 async def update(
@@ -97,8 +120,7 @@ async def update(
     patch = checked(SchedulePatch, command)
     now = services.clock.now()
     async with services.db.write() as session:
-        row = await own_schedule(services, session, actor, schedule_id, lock=True)
-        event = await events.owned(session, actor.user_id, row.event_id, lock=True)
+        row, event, made = await _locked(services, session, actor, schedule_id)
         if patch.model_fields_set & _RULE:
             wanted = _merged(row, patch)
             spec = _parse(wanted, now)
@@ -106,10 +128,16 @@ async def update(
             _fill(row, wanted, spec)
         elif patch.enabled is not None:
             row.enabled = patch.enabled
+        row.misfire = patch.misfire or row.misfire
+        if patch.misfire_window_s is not None:
+            row.misfire_window_s = patch.misfire_window_s
+        if patch.jitter_s is not None:
+            row.jitter_s = patch.jitter_s
         row.updated_at = now
-        row.next_fire_at = due(row, event, now) if event else None
+        row.next_fire_at = due(row, event, now)
         session.add(row)
-        view = view_of(row, now)
+        (view,) = await views_of(session, event, [row], now)
+    services.scheduler.announce(made)
     _announce(services, row)
     return view
 
@@ -117,9 +145,36 @@ async def update(
 async def delete(services: Services, actor: Actor, schedule_id: str) -> None:
     require(actor, Permission.EDIT)
     async with services.db.write() as session:
-        row = await own_schedule(services, session, actor, schedule_id, lock=True)
+        row, _, made = await _locked(services, session, actor, schedule_id)
         await schedules.remove(session, actor.user_id, row.id)
+    services.scheduler.announce(made)
     _announce(services, row)
+
+
+async def _locked(
+    services: Services, session: AsyncSession, actor: Actor, schedule_id: str
+) -> tuple[Schedule, Event, list[Submitted]]:
+    """A schedule about to change, with what was due of it dealt with. The event is locked first,
+    in the order in which everybody does."""
+    seen = await own_schedule(services, session, actor, schedule_id)
+    event = await events.owned(session, actor.user_id, seen.event_id, lock=True)
+    made = await services.scheduler.settle(session, [seen.id])
+    row = await schedules.owned(session, actor.user_id, seen.id, lock=True)
+    if event is None or row is None:
+        raise NotFound
+    await session.refresh(row)
+    return row, event, made
+
+
+async def settle_event(services: Services, session: AsyncSession, event: Event) -> list[Submitted]:
+    """Before an event changes: what is due of its schedules becomes runs of what it is now. Call
+    `services.scheduler.announce` after the commit."""
+    rows = await schedules.of_event(session, event.id)
+    made = await services.scheduler.settle(session, [row.id for row in rows])
+    if made:
+        for row in rows:
+            await session.refresh(row)
+    return made
 
 
 async def refresh_event(session: AsyncSession, event: Event, now: datetime) -> None:
@@ -140,7 +195,34 @@ def words_of(row: Schedule) -> str:
     return rules.describe(schedules.spec_of(row))
 
 
-def view_of(row: Schedule, now: datetime) -> ScheduleView:
+async def views_of(
+    session: AsyncSession, event: Event, rows: Sequence[Schedule], now: datetime
+) -> list[ScheduleView]:
+    """Of schedules of one event."""
+    if not rows:
+        return []
+    stops = [pause_of(row) for row in await pauses.active(session, event.owner_id, now)]
+    tags = json.loads(event.tags)
+    return [
+        _view_of(
+            row,
+            now,
+            pause_rules.at(
+                pause_rules.concerning(
+                    stops,
+                    owner_id=row.owner_id,
+                    schedule_id=row.id,
+                    event_id=row.event_id,
+                    tags=tags,
+                ),
+                now,
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _view_of(row: Schedule, now: datetime, pause: Pause | None) -> ScheduleView:
     spec = schedules.spec_of(row)
     return ScheduleView(
         id=str(row.id),
@@ -154,6 +236,11 @@ def view_of(row: Schedule, now: datetime) -> ScheduleView:
         end=row.end_at,
         enabled=row.enabled,
         dst=row.dst,
+        misfire=row.misfire,
+        misfire_window_s=row.misfire_window_s,
+        jitter_s=row.jitter_s,
+        paused_until=pause.until if pause else None,
+        paused_by=pause.by if pause else "",
         words=rules.describe(spec),
         next_fire_at=row.next_fire_at,
         next_fires=rules.fires(spec, now, SHOWN_FIRES) if row.enabled else [],
@@ -187,6 +274,8 @@ def _fill(row: Schedule, wanted: ScheduleIn, spec: rules.ScheduleSpec) -> None:
     row.at = rule.at if isinstance(rule, rules.OnceRule) else None
     row.timezone, row.start_at, row.end_at = spec.timezone, spec.start, spec.end
     row.dst, row.enabled = wanted.dst, wanted.enabled
+    row.misfire, row.misfire_window_s = wanted.misfire, wanted.misfire_window_s
+    row.jitter_s = wanted.jitter_s
     if isinstance(rule, rules.IntervalRule):
         row.anchor_at = rule.anchor
 
@@ -204,6 +293,9 @@ def _merged(row: Schedule, patch: SchedulePatch) -> ScheduleIn:
         "end": rfc3339(row.end_at) if row.end_at else None,
         "enabled": row.enabled,
         "dst": row.dst,
+        "misfire": row.misfire,
+        "misfire_window_s": row.misfire_window_s,
+        "jitter_s": row.jitter_s,
     }
     given = patch.model_dump(exclude_unset=True)
     cleared = {"start", "end"} & given.keys()

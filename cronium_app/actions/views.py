@@ -35,9 +35,23 @@ class Page(View, Generic[Item]):
 # --- schedules --------------------------------------------------------------------------------
 
 
+class PauseView(View):
+    """`target_name`: the event's name, for a schedule with its rule in words; the tag; or ""."""
+
+    id: str
+    scope: Literal["schedule", "event", "tag", "all"]
+    target: str
+    target_name: str
+    since: Time
+    until: Time
+    by: str
+    note: str
+
+
 class ScheduleView(View):
     """`next_fire_at` is None when it will not fire: off, ended, or its event off or archived.
-    `next_fires` are what the rule gives all the same while it is switched on.
+    `next_fires` are what the rule gives all the same while it is switched on. While it is paused,
+    `paused_until` and `paused_by` say how; its fires then become visible skips.
     """
 
     id: str
@@ -51,6 +65,11 @@ class ScheduleView(View):
     end: Time | None
     enabled: bool
     dst: str
+    misfire: str
+    misfire_window_s: int
+    jitter_s: int
+    paused_until: Time | None
+    paused_by: str
     words: str
     next_fire_at: Time | None
     next_fires: list[Time]

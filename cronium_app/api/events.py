@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from cronium_app.actions import events, runs, schedules
+from cronium_app.actions import events, pauses, runs, schedules
 from cronium_app.actions.commands import (
     EventIn,
     EventPatch,
+    PauseIn,
     RunIn,
     ScheduleIn,
     SchedulePatch,
@@ -18,6 +19,7 @@ from cronium_app.actions.views import (
     EventRow,
     EventView,
     Page,
+    PauseView,
     RevisionRow,
     RevisionView,
     RunView,
@@ -32,6 +34,7 @@ router = APIRouter(prefix="/api/v1", responses=RESPONSES)
 
 Cursor = Annotated[str | None, Query(max_length=500)]
 Limit = Annotated[int, Query(ge=1, le=200)]
+FireCount = Annotated[int, Query(ge=1, le=schedules.MOST_FIRES)]
 Wait = Annotated[
     int | None,
     Query(ge=0, le=3600, description="Wait so many seconds for the end: 200 if it came, else 202."),
@@ -144,10 +147,18 @@ async def create_schedule(
 
 @router.post("/schedules/preview", tags=["schedules"])
 async def preview_schedule(
-    services: ServicesDep, actor: ActorDep, schedule: ScheduleIn
+    services: ServicesDep, actor: ActorDep, schedule: ScheduleIn, count: FireCount = 20
 ) -> SchedulePreview:
-    """In words, with the next five fires and what clock changes do to them. Saves nothing."""
-    return await schedules.preview(services, actor, schedule)
+    """In words, with the next fires and what clock changes do to them. Saves nothing."""
+    return await schedules.preview(services, actor, schedule, count)
+
+
+@router.get("/schedules/{schedule_id}/preview", tags=["schedules"])
+async def preview_saved_schedule(
+    services: ServicesDep, actor: ActorDep, schedule_id: str, count: FireCount = 20
+) -> SchedulePreview:
+    """The next fires of a schedule, whether it is switched on or not."""
+    return await schedules.preview_saved(services, actor, schedule_id, count)
 
 
 @router.get("/schedules/{schedule_id}", tags=["schedules"])
@@ -170,6 +181,25 @@ async def update_schedule(
 async def delete_schedule(services: ServicesDep, actor: ActorDep, schedule_id: str) -> None:
     """Its runs stay."""
     await schedules.delete(services, actor, schedule_id)
+
+
+@router.get("/pauses", tags=["schedules"])
+async def list_pauses(services: ServicesDep, actor: ActorDep) -> Page[PauseView]:
+    """What is paused now, first what ends first."""
+    return Page(items=await pauses.pauses(services, actor))
+
+
+@router.post("/pauses", status_code=201, tags=["schedules"])
+async def create_pause(services: ServicesDep, actor: ActorDep, pause: PauseIn) -> PauseView:
+    """Stop one schedule, an event's, those with a tag, or all, until a moment. Their fires become
+    visible skips. Pausing the same again changes the end."""
+    return await pauses.pause(services, actor, pause)
+
+
+@router.delete("/pauses/{pause_id}", status_code=204, tags=["schedules"], response_class=Response)
+async def end_pause(services: ServicesDep, actor: ActorDep, pause_id: str) -> None:
+    """Go on now."""
+    await pauses.resume(services, actor, pause_id)
 
 
 @router.get("/tags", tags=["events"])
