@@ -327,6 +327,7 @@ class _Attempt:
         self._drained = asyncio.Event()  # nothing that arrived is unwritten
         self._drained.set()
         self._space = asyncio.Event()
+        self._closed = False
         self._writer: asyncio.Task[None] | None = None
         self.taken.add_done_callback(_consume)
 
@@ -341,8 +342,18 @@ class _Attempt:
         self.abandon()
 
     def abandon(self) -> None:
+        self._refuse_bytes()
         if self._writer is not None:
             self._writer.cancel()
+
+    def _refuse_bytes(self) -> None:
+        """Nobody writes any more: what comes is dropped and stays unacknowledged. It must not
+        wait for space either, or the agent's whole conversation would wait with it."""
+        self._closed = True
+        self._inbox.clear()
+        self._waiting_bytes = 0
+        self._space.set()
+        self._drained.set()
 
     def take(self) -> None:
         self.job = None
@@ -387,6 +398,8 @@ class _Attempt:
         while self._waiting_bytes > INBOX_BYTES:
             self._space.clear()
             await self._space.wait()
+        if self._closed:
+            return
         self._inbox.append(chunk)
         self._waiting_bytes += len(chunk.data)
         self._drained.clear()
@@ -434,8 +447,8 @@ class _Attempt:
                     await self._look_for_the_end(outcome)
         except Exception:
             log.exception("writing a log failed", attempt=str(self.handle.attempt_id))
+            self._refuse_bytes()
             self._settle(None)
-            self._drained.set()
 
     async def _look_for_the_end(self, outcome: Outcome) -> None:
         if await self._is_whole(outcome):

@@ -9,8 +9,8 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -53,6 +53,7 @@ class LogStore:
         self._open: dict[UUID, _OpenLog] = {}
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="logs")
         self._opening: dict[UUID, asyncio.Lock] = {}
+        self._leaving: dict[UUID, Future[None]] = {}
         # threads of their own, so that no search keeps a writer waiting
         self._search_pool = ThreadPoolExecutor(SEARCHES, thread_name_prefix="log-search")
         self._searches: set[threading.Event] = set()
@@ -65,6 +66,7 @@ class LogStore:
         lock = self._opening.setdefault(attempt_id, asyncio.Lock())
         async with lock:
             if (log := self._open.get(attempt_id)) is None:
+                await self._let_go_of(attempt_id)
                 file = await self._in_thread(_LogFile.open, self._path(attempt_id))
                 log = self._open[attempt_id] = _OpenLog(file)
         self._opening.pop(attempt_id, None)
@@ -96,25 +98,28 @@ class LogStore:
         async with log.lock:
             return await self._in_thread(log.file.digest)
 
-    async def sync(self, attempt_id: UUID) -> None:
-        """Down to the disk itself."""
-        if log := self._open.get(attempt_id):
-            async with log.lock:
-                await self._in_thread(log.file.sync)
-
     async def finish(self, attempt_id: UUID) -> None:
         """No more bytes will come: flush to the disk, close, let followers end."""
         if log := self._open.get(attempt_id):
             async with log.lock:
                 if self._open.pop(attempt_id, None) is not None:
-                    await self._in_thread(log.file.close)
-                    log.end()
+                    try:
+                        await self._in_thread(log.file.close)
+                    finally:
+                        log.end()
+        await self._let_go_of(attempt_id)
 
     def detach(self, attempt_id: UUID) -> None:
         """Stop writing for now, without flushing; a later `open` goes on."""
         if log := self._open.pop(attempt_id, None):
             log.end()
-            self._pool.submit(log.file.let_go)
+            self._leaving = {of: gone for of, gone in self._leaving.items() if not gone.done()}
+            self._leaving[attempt_id] = self._pool.submit(log.file.let_go)
+
+    async def _let_go_of(self, attempt_id: UUID) -> None:
+        """Return when an earlier writer's last, cancelled visit to the disk is over."""
+        if (leaving := self._leaving.get(attempt_id)) is not None:
+            await asyncio.shield(asyncio.wrap_future(leaving))
 
     # --- reading ---
 
@@ -333,7 +338,11 @@ class _OpenLog:
 
 
 class _LogFile:
-    """The thread's side: the two files. Every method blocks; the caller keeps them in order."""
+    """The thread's side: the two files. Every method blocks; the caller keeps them in order.
+
+    A cancelled caller does not stop its thread. The lock keeps the files open until that one is
+    done: the system would give their numbers to the next files that are opened.
+    """
 
     def __init__(self, path: Path, log: int, index: int, position: Position, tail: bytes) -> None:
         self._path = path
@@ -342,6 +351,8 @@ class _LogFile:
         self.position = position
         self.tail = tail
         self._sha = hashlib.sha256() if position.offset == 0 else None
+        self._using = threading.Lock()
+        self._closed = False
 
     @classmethod
     def open(cls, path: Path) -> "_LogFile":
@@ -355,14 +366,22 @@ class _LogFile:
             path, log, index, position, os.pread(log, TAIL_BYTES, max(0, length - TAIL_BYTES))
         )
 
+    @contextlib.contextmanager
+    def _in_use(self) -> Generator[None]:
+        with self._using:
+            if self._closed:
+                raise RuntimeError("the log is closed")
+            yield
+
     def append(self, chunks: Iterable[Chunk]) -> None:
-        for offset, whole, parts in chunks:
-            length = self.position.offset
-            if offset > length:
-                return
-            data, segments = trimmed(whole, parts, length - offset)
-            if data:
-                self._write(data, segments)
+        with self._in_use():
+            for offset, whole, parts in chunks:
+                length = self.position.offset
+                if offset > length:
+                    return
+                data, segments = trimmed(whole, parts, length - offset)
+                if data:
+                    self._write(data, segments)
 
     def _write(self, data: bytes, segments: Sequence[Segment]) -> None:
         before = _copy(self.position)
@@ -389,37 +408,47 @@ class _LogFile:
         return _counted(self.position.offset, self.position.lines, self.tail)
 
     def digest(self) -> tuple[int, str]:
-        if self._sha is None:  # opened with bytes in it: read them once
-            self._sha = hashlib.sha256()
-            at = 0
-            while at < self.position.offset:
+        with self._in_use():
+            sha = self._sha or hashlib.sha256()
+            at = 0 if self._sha is None else self.position.offset
+            while at < self.position.offset:  # opened with bytes in it: read them once
                 data = os.pread(self._log, min(1 << 20, self.position.offset - at), at)
                 if not data:
                     break
-                self._sha.update(data)
+                sha.update(data)
                 at += len(data)
-        return self.position.offset, self._sha.hexdigest()
-
-    def sync(self) -> None:
-        os.fsync(self._log)
-        os.fsync(self._index)
+            self._sha = sha
+            return self.position.offset, sha.hexdigest()
 
     def close(self) -> None:
+        """Down to the disk itself, then let go."""
         try:
-            self.sync()
+            with self._in_use():
+                os.fsync(self._log)
+                os.fsync(self._index)
         finally:
             self.let_go()
 
     def let_go(self) -> None:
-        os.close(self._log)
-        os.close(self._index)
+        with self._using:
+            if not self._closed:
+                self._closed = True
+                os.close(self._log)
+                os.close(self._index)
 
 
 def last_lines(tail: bytes, count: int = 20, limit: int = 4096) -> list[str]:
     """The last `count` lines within `limit` bytes; of a progress bar only its newest state."""
-    pieces = tail[-limit:].removesuffix(b"\n").split(b"\n")
+    pieces = tail[-limit:].removesuffix(b"\n").split(b"\n") if tail else []
     shown = [piece.rstrip(b"\r").rpartition(b"\r")[2] for piece in pieces[-count:]]
-    return [piece.decode(errors="replace") for piece in shown] if tail else []
+    lines: list[str] = []
+    for piece in reversed(shown):  # a byte that is no text grows to three
+        text = piece.decode(errors="replace").encode()
+        if limit <= 0:
+            break
+        lines.append(text[-limit:].decode(errors="ignore"))
+        limit -= len(text) + 1
+    return lines[::-1]
 
 
 def _counted(length: int, line_feeds: int, tail: bytes) -> LogStats:

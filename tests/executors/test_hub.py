@@ -14,6 +14,7 @@ from agent.protocol import (
     LogAck,
     LogChunk,
     ProtocolError,
+    Resume,
     Segment,
     Start,
     Welcome,
@@ -180,6 +181,43 @@ async def test_words_about_another_epoch_change_nothing(hub, logs):
     assert not starting.done()
     await agent.say(Accepted(attempt_id=str(of.attempt_id), epoch=1))
     await starting
+    executor.detach(of)
+    agent.link.close()
+    await agent.task
+
+
+@pytest.mark.parametrize("ending", ["deleted", "detached"])
+async def test_a_log_that_nobody_writes_any_more_holds_up_no_other_run(hub, logs, ending):
+    agent = await Agent(hub).hello()
+    executor, of = ContainerExecutor(hub, logs), handle()
+    await executor.attach(of, Silent())
+    await agent.hear(Resume)
+    stuck = asyncio.Event()
+    if ending == "deleted":
+        await logs.delete(of.attempt_id)
+    else:
+        logs.append_all = lambda *_: stuck.wait()
+
+    async def pour() -> None:
+        data = bytes(1_000_000)
+        for n in range(20):
+            await agent.say(
+                LogChunk(
+                    attempt_id=str(of.attempt_id), epoch=1, offset=n * len(data),
+                    crc32=zlib.crc32(data), data=data, segments=[Segment(1, len(data), 0)],
+                )
+            )  # fmt: skip
+        await agent.say(Heartbeat(free_slots=1, engine="up"))
+
+    pouring = asyncio.create_task(pour())
+    if ending == "detached":
+        await asyncio.wait([pouring], timeout=0.2)
+        assert not pouring.done()  # the inbox is full: the agent waits
+        executor.detach(of)
+    async with asyncio.timeout(5):
+        await pouring
+        while not hub.listener.told:
+            await asyncio.sleep(0.01)
     executor.detach(of)
     agent.link.close()
     await agent.task

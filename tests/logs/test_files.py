@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import random
+import threading
 import time
 
 import pytest
@@ -120,12 +121,43 @@ async def test_a_follower_gets_everything_once_and_ends_with_the_writer(logs):
 async def test_a_slow_follower_does_not_hold_up_the_writer(logs):
     log = await new_log(logs, (1, b"x"))
     slow = logs.follow(log)
-    await anext(slow)  # and then it never asks again
+    assert (await anext(slow)).data == b"x"  # and then it does not ask for long
     data = b"y" * 100_000
     async with asyncio.timeout(5):
         for _ in range(50):
             await logs.append(log, await logs.length(log), data, segment(data))
-    await slow.aclose()
+    assert await logs.length(log) == 1 + 50 * len(data)
+    await logs.finish(log)
+    assert b"".join([frame.data async for frame in slow]) == data * 50
+
+
+async def test_a_write_that_outlives_its_caller_stays_in_its_own_log(logs, monkeypatch):
+    log, others = await new_log(logs, (1, b"x")), [new_id() for _ in range(4)]
+    real, writing, go_on = os.write, threading.Event(), threading.Event()
+
+    def write(fd: int, data) -> int:
+        if bytes(data) == b"mine":
+            writing.set()
+            go_on.wait(5)
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", write)
+    append = asyncio.create_task(logs.append(log, 1, b"mine", segment(b"mine")))
+    await asyncio.to_thread(writing.wait, 5)
+    append.cancel()
+    await asyncio.gather(append, return_exceptions=True)
+    logs.detach(log)
+    for other in others:  # would get the numbers of files that were closed
+        await logs.open(other)
+    again = asyncio.create_task(logs.open(log))
+    go_on.set()
+    assert await again == 5
+    await logs.append(log, 5, b"!", segment(b"!"))
+    assert await logs.read(log, 0) == b"xmine!"
+    for other in others:
+        await logs.append(other, 0, b"theirs", segment(b"theirs"))
+        await logs.finish(other)
+        assert await logs.read(other, 0) == b"theirs"
 
 
 async def test_a_follower_is_woken_within_milliseconds(logs):
@@ -169,6 +201,8 @@ async def test_the_last_lines_are_few_and_short(logs):
     lines = await logs.tail_lines(log)
     assert (len(lines), lines[-1]) == (20, "line 999")
     assert sum(map(len, last_lines(b"x" * 100_000))) <= 4096
+    assert sum(len(line.encode()) for line in last_lines(b"\xff\n" * 5000)) <= 4096
+    assert sum(len(line.encode()) for line in last_lines(b"\xff" * 5000)) <= 4096
     assert last_lines(b"10 %\r50 %\r100 %\n") == ["100 %"]
     assert last_lines(b"") == []
 
