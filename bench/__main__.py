@@ -1,6 +1,8 @@
 """`make bench`: every figure against its floor in the same run. Prints a table, writes JSON.
 
-python -m bench [PART ...] [--rounds N]      parts: latency throughput logs idle start listing
+python -m bench [PART ...] [--rounds N]
+
+`setup-fresh` removes the job images of this version and lets them be built; it only runs when named.
 """
 
 import argparse
@@ -8,54 +10,113 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from bench.idle import idle, start_to_ready
 from bench.jobs import latency, throughput
 from bench.listing import listing
 from bench.logs import line_latency, million_lines, replay
+from bench.loop import loop_lag
 from bench.product import engine_ready, product
+from bench.setup import clean_clone
 from bench.stats import Figure, table
 
-PARTS = ["latency", "throughput", "logs", "idle", "start", "listing"]
+Part = Callable[[int], Awaitable[list[Figure]]]
+BUSY = 0.75  # load average per core before a part begins
 
 
-async def measure(parts: list[str], rounds: int) -> list[Figure]:
+async def _latency(rounds: int) -> list[Figure]:
+    async with product() as cronium:
+        await engine_ready(cronium)
+        return await latency(cronium, rounds)
+
+
+async def _throughput(_: int) -> list[Figure]:
+    async with product(CRONIUM_SLOTS="4") as cronium:
+        await engine_ready(cronium)
+        return await throughput(cronium, jobs=100, rounds=3, concurrency=4)
+
+
+async def _logs(_: int) -> list[Figure]:
+    async with product() as cronium:
+        await engine_ready(cronium, "cronium/python")
+        await engine_ready(cronium, "cronium/bash")
+        return [
+            *await line_latency(cronium),
+            *await million_lines(cronium),
+            *await replay(cronium),
+        ]
+
+
+async def _loop(_: int) -> list[Figure]:
+    async with product(CRONIUM_SLOTS="4") as cronium:
+        await engine_ready(cronium)
+        return await loop_lag(cronium)
+
+
+async def _idle(_: int) -> list[Figure]:
+    async with product() as cronium:
+        await engine_ready(cronium)
+        return await idle(cronium)
+
+
+async def _start(_: int) -> list[Figure]:
+    return await start_to_ready()
+
+
+async def _listing(_: int) -> list[Figure]:
+    async with product() as cronium:
+        return await listing(cronium)
+
+
+async def _setup(_: int) -> list[Figure]:
+    return await clean_clone()
+
+
+async def _setup_fresh(_: int) -> list[Figure]:
+    return await clean_clone(fresh_images=True)
+
+
+PARTS: dict[str, Part] = {
+    "latency": _latency,
+    "throughput": _throughput,
+    "logs": _logs,
+    "loop": _loop,
+    "idle": _idle,
+    "start": _start,
+    "listing": _listing,
+    "setup": _setup,
+    "setup-fresh": _setup_fresh,
+}
+ONLY_WHEN_NAMED = {"setup-fresh"}
+
+
+async def measure(names: list[str], rounds: int) -> list[Figure]:
     figures: list[Figure] = []
-    if {"latency", "logs", "idle"} & set(parts):
-        async with product() as cronium:
-            await engine_ready(cronium, "cronium/bash")
-            await engine_ready(cronium, "cronium/python")
-            if "latency" in parts:
-                figures += await latency(cronium, rounds)
-            if "logs" in parts:
-                figures += await line_latency(cronium)
-                figures += await million_lines(cronium)
-                figures += await replay(cronium)
-            if "idle" in parts:
-                figures += await idle(cronium)
-    if "throughput" in parts:
-        async with product(CRONIUM_SLOTS="4") as cronium:
-            await engine_ready(cronium)
-            figures += await throughput(cronium, jobs=100, rounds=3, concurrency=4)
-    if "start" in parts:
-        figures += await start_to_ready()
-    if "listing" in parts:
-        async with product() as cronium:
-            figures += await listing(cronium)
+    for name in names:
+        found = await PARTS[name](rounds)
+        for figure in found:
+            print(f"{figure.name}: {figure.value}", flush=True)
+        figures += found
     return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=PARTS)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     parser.add_argument("--rounds", type=int, default=30)
     arguments = parser.parse_args()
-    before = os.getloadavg()
-    figures = asyncio.run(measure(arguments.parts or PARTS, arguments.rounds))
-    print(table(figures))
+    names = arguments.parts or [name for name in PARTS if name not in ONLY_WHEN_NAMED]
+    before = os.getloadavg()[0]
+    if noisy := before / (os.cpu_count() or 1) > BUSY:
+        print(f"This machine is busy (load average {before:.1f}): every figure is noisy.\n")
+    figures = asyncio.run(measure(names, arguments.rounds))
+    for figure in figures:
+        figure.noisy = figure.noisy or noisy
+    print("\n" + table(figures))
     print(
-        f"\nload average before {before[0]:.2f}, after {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores"
+        f"\nload average before {before:.2f}, after {os.getloadavg()[0]:.2f}, {os.cpu_count()} cores"
     )
     results = Path(__file__).parent / "results"
     results.mkdir(exist_ok=True)

@@ -10,7 +10,6 @@ import aiohttp
 from bench.product import Product
 from bench.stats import Figure, is_noisy, percentile, ratio_of_medians
 
-IMAGE = "cronium/bash"
 SCRIPT = "echo hi"
 LABEL = "cronium.bench"
 
@@ -39,7 +38,7 @@ def host_config() -> dict[str, Any]:
     }
 
 
-def docker_run_argv() -> list[str]:
+def docker_run_argv(image: str) -> list[str]:
     return [
         *("docker", "run", "--rm", "--label", LABEL, "--init", "--network", "bridge"),
         *("--user", "1000:1000", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -47,14 +46,14 @@ def docker_run_argv() -> list[str]:
         *("--tmpfs", "/job:rw,exec,nosuid,nodev,size=256m,uid=1000,mode=700"),
         *("--memory", "832m", "--memory-swap", "832m", "--cpus", "1", "--pids-limit", "256"),
         *("--log-driver", "local", "--log-opt", "max-size=1000g", "--log-opt", "max-file=1"),
-        *("--log-opt", "compress=false", IMAGE, "bash", "-c", SCRIPT),
+        *("--log-opt", "compress=false", image, "bash", "-c", SCRIPT),
     ]
 
 
-async def docker_run() -> float:
+async def docker_run(image: str) -> float:
     begun = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        *docker_run_argv(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *docker_run_argv(image), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     _, error = await process.communicate()
     if process.returncode:
@@ -70,11 +69,17 @@ async def trigger(cronium: Product, event: str) -> float:
     return time.perf_counter() - begun
 
 
+async def image_of(cronium: Product, event: str) -> str:
+    """The id of the image that Cronium uses, so that the floor uses the same."""
+    return str((await cronium.run(event))["image_digest"])
+
+
 async def latency(cronium: Product, rounds: int) -> list[Figure]:
     event = await cronium.event(name="latency", runtime="bash", script=SCRIPT)
+    image = await image_of(cronium, event)
     floor, subject = [], []
     for _ in range(rounds):
-        floor.append(await docker_run())
+        floor.append(await docker_run(image))
         subject.append(await trigger(cronium, event))
     ratio, low, high = ratio_of_medians(subject, floor)
     detail = {"floor_s": floor, "subject_s": subject, "interval": [low, high]}
@@ -91,10 +96,10 @@ async def latency(cronium: Product, rounds: int) -> list[Figure]:
     ]
 
 
-async def bare_job(docker: aiodocker.Docker) -> None:
+async def bare_job(docker: aiodocker.Docker, image: str) -> None:
     container = await docker.containers.create(
         {
-            "Image": IMAGE,
+            "Image": image,
             "Entrypoint": ["bash", "-c", SCRIPT],
             "User": "1000:1000",
             "Labels": {LABEL: "1"},
@@ -111,12 +116,12 @@ async def bare_job(docker: aiodocker.Docker) -> None:
     await container.delete(force=True)
 
 
-async def bare_loop(docker: aiodocker.Docker, jobs: int, concurrency: int) -> float:
+async def bare_loop(docker: aiodocker.Docker, image: str, jobs: int, concurrency: int) -> float:
     gate = asyncio.Semaphore(concurrency)
 
     async def one() -> None:
         async with gate:
-            await bare_job(docker)
+            await bare_job(docker, image)
 
     begun = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(jobs)))
@@ -138,13 +143,14 @@ async def cronium_loop(cronium: Product, event: str, jobs: int) -> float:
 
 async def throughput(cronium: Product, jobs: int, rounds: int, concurrency: int) -> list[Figure]:
     event = await cronium.event(name="throughput", runtime="bash", script=SCRIPT)
+    image = await image_of(cronium, event)
     connector = aiohttp.UnixConnector("/var/run/docker.sock", limit=0)
     docker = aiodocker.Docker("unix://localhost", connector=connector, api_version="v1.41")
     floor, subject = [], []
     try:
-        await bare_loop(docker, 8, concurrency)
+        await bare_loop(docker, image, 8, concurrency)
         for _ in range(rounds):
-            floor.append(await bare_loop(docker, jobs, concurrency))
+            floor.append(await bare_loop(docker, image, jobs, concurrency))
             subject.append(await cronium_loop(cronium, event, jobs))
     finally:
         await docker.close()
