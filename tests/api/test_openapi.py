@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
@@ -85,7 +86,17 @@ def ids(server: Server) -> dict[str, str]:
         plan = {"kind": "interval", "every_s": 3600}
         schedule = client.post(f"/events/{event}/schedules", json=plan).json()["id"]
         run = client.post(f"/events/{event}/runs").json()["id"]
-    return {"event_id": event, "schedule_id": schedule, "run_id": run, "number": "1"}
+        stop = {"scope": "event", "target": event, "until": "2199-01-01T00:00:00Z"}
+        assert client.post("/pauses", json=stop).status_code == 422  # more than ten years
+        stop["until"] = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        pause = client.post("/pauses", json=stop).json()["id"]
+    return {
+        "pause_id": pause,
+        "event_id": event,
+        "schedule_id": schedule,
+        "run_id": run,
+        "number": "1",
+    }
 
 
 SPEC = build_api(client_dir=Path("/nonexistent")).openapi()
