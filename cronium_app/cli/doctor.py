@@ -124,7 +124,7 @@ def _known_key(settings: Settings) -> str | None:
     with contextlib.suppress(MigrationError):
         if current(url) is not None:
             sync = url.replace("+aiosqlite", "").replace("postgresql://", "postgresql+psycopg://")
-            engine = create_engine(sync)
+            engine = create_engine(sync, hide_parameters=True)
             try:
                 with engine.connect() as connection:
                     query = text("SELECT value FROM meta WHERE key = :key")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -44,7 +44,9 @@ class Database:
             pool_size=5 if self.is_sqlite else 10,
             max_overflow=5 if self.is_sqlite else 10,
             pool_pre_ping=not self.is_sqlite,
+            hide_parameters=True,
         )
+        event.listen(self.engine.sync_engine, "handle_error", _hide_values)
         self._lock = asyncio.Lock()
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
@@ -71,6 +73,14 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _hide_values(context: ExceptionContext) -> None:
+    """PostgreSQL shows the row that it refused below the first line; rows hold secrets."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None:
+            first = str(error.args[0] if error.args else "").partition("\n")[0]
+            error.args = (first, *error.args[1:])
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -30,7 +30,14 @@ def migrate(url: str, data_dir: Path, *, now: datetime) -> Path | None:
             "start that version, or restore a copy from the backups folder."
         )
     copy = None if found is None else _copy_sqlite(url, data_dir, found, now)
-    _upgrade(url)
+    try:
+        _upgrade(url)
+    except Exception as error:
+        where = f" A copy is in {copy}." if copy else ""
+        raise MigrationError(
+            f"The database could not be brought to form {HEAD} ({_first_line(error)}); it is as it "
+            f"was before.{where}"
+        ) from error
     return copy
 
 
@@ -39,7 +46,7 @@ def current(url: str) -> str | None:
     sync = _sync_url(url)
     if sync.get_backend_name() == "sqlite" and not Path(sync.database or "").exists():
         return None
-    engine = create_engine(sync)
+    engine = create_engine(sync, hide_parameters=True)
     try:
         with engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from alembic.config import Config
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
@@ -130,6 +130,34 @@ def test_a_database_from_the_future_is_refused_with_a_sentence(tmp_path):
         db.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(MigrationError, match="newer Cronium"):
         migrate(url, tmp_path, now=NOW)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize("begun", ["", "0001"])
+def test_a_migration_that_stops_half_way_changes_nothing(kind, begun, request, tmp_path):
+    url = f"sqlite:///{tmp_path / 'cronium.db'}"
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres").empty_url()
+    if begun:
+        upgrade(url, begun)
+    seen: list[str] = []
+
+    def stop(_c, _cursor, statement: str, *_rest) -> None:
+        if statement.lstrip().startswith(("CREATE TABLE", "ALTER TABLE")):
+            seen.append(statement)
+            if len(seen) == 3:
+                raise OSError("the disk is full")
+
+    event.listen(Engine, "before_cursor_execute", stop)
+    try:
+        with pytest.raises(MigrationError, match="the disk is full") as caught:
+            migrate(url, tmp_path, now=NOW)
+    finally:
+        event.remove(Engine, "before_cursor_execute", stop)
+    assert current(url) == (begun or None)
+    assert ("backups" in str(caught.value)) == (kind == "sqlite" and begun != "")
+    migrate(url, tmp_path, now=NOW)
+    assert current(url) == migrations.HEAD
 
 
 def test_a_database_out_of_reach_is_one_sentence():
