@@ -8,6 +8,7 @@ application refuses to start while one does neither. Identity is the HttpOnly co
 socket's handshake, looked up again for every event; nothing in state is ever authority.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -27,7 +28,7 @@ from reflex_base.registry import RegisteredEventHandler, RegistrationContext
 from cronium_app.actions.commands import invalid_from
 from cronium_app.actions.errors import CroniumError
 from cronium_app.domain.permissions import Actor, Permission
-from cronium_app.ui import routes
+from cronium_app.ui import push, routes
 from cronium_app.ui.state import AppState
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,11 @@ EVENTS_PER_SECOND: Final = 20.0
 EVENT_BURST: Final = 40.0
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_LARGE_EVENT_BYTES: Final = 5 * 1024 * 1024  # a script of 1 MiB, escaped
+# Who has no session sees two pages, talks little, and leaves nothing behind.
 ANONYMOUS_SOCKETS_PER_IP: Final = 50
+ANONYMOUS_CONNECTS_PER_SECOND: Final = 2.0
+ANONYMOUS_CONNECT_BURST: Final = 60.0
+MAX_ANONYMOUS_EVENT_BYTES: Final = 16 * 1024
 
 _actor: ContextVar[Actor | None] = ContextVar("cronium_actor", default=None)
 
@@ -190,8 +195,26 @@ async def _drop_foreign_state(state: BaseState, who: Actor | None) -> None:
 
 @dataclass
 class _Bucket:
+    """So many at once, then so many a second."""
+
+    size: float
+    refill: float
     tokens: float
     at: float
+
+    @classmethod
+    def full(cls, size: float, refill: float, now: float) -> "_Bucket":
+        return cls(size, refill, size, now)
+
+    def level(self, now: float) -> float:
+        return min(self.size, self.tokens + (now - self.at) * self.refill)
+
+    def take(self, now: float) -> bool:
+        self.tokens, self.at = self.level(now), now
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True
 
 
 class SocketLimits:
@@ -205,14 +228,19 @@ class SocketLimits:
         self._clock = clock
         self._buckets: dict[str, _Bucket] = {}
         self._strangers: dict[str, set[str]] = {}  # address -> sockets without a session
+        self._arrivals: dict[str, _Bucket] = {}  # address -> how often strangers came
+
+    def is_stranger(self, sid: str) -> bool:
+        """Whether this socket was opened without a session."""
+        return any(sid in sockets for sockets in self._strangers.values())
 
     def admit_stranger(self, sid: str, address: str) -> bool:
         """Whether one more socket without a session may open from this address: each of them
-        costs memory for an hour."""
-        sockets = self._strangers.setdefault(address, set())
-        if len(sockets) >= ANONYMOUS_SOCKETS_PER_IP:
+        costs memory, and making its state costs time."""
+        sockets = self._strangers.get(address, set())
+        if len(sockets) >= ANONYMOUS_SOCKETS_PER_IP or not self._may_arrive(address):
             return self._refuse(sid, f"too many sockets without a session from {address}")
-        sockets.add(sid)
+        self._strangers[address] = sockets | {sid}
         return True
 
     def admit(self, sid: str, data: Any) -> bool:
@@ -224,8 +252,7 @@ class SocketLimits:
             return self._refuse(sid, f"unknown event {name[:200]!r}")
         if not self._within_rate(sid):
             return self._refuse(sid, f"more than {EVENTS_PER_SECOND:.0f} events a second")
-        large = getattr(registered.handler.fn, "_large", False)
-        if _size(data.get("payload")) > (MAX_LARGE_EVENT_BYTES if large else MAX_EVENT_BYTES):  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        if _size(data.get("payload")) > self._most(sid, registered):  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
             return self._refuse(sid, f"too large for {name[-200:]}")
         return True
 
@@ -237,15 +264,24 @@ class SocketLimits:
             if not sockets:
                 del self._strangers[address]
 
+    def _most(self, sid: str, registered: RegisteredEventHandler) -> int:
+        """How many bytes this event may carry on this socket."""
+        if self.is_stranger(sid):
+            return MAX_ANONYMOUS_EVENT_BYTES
+        large = getattr(registered.handler.fn, "_large", False)
+        return MAX_LARGE_EVENT_BYTES if large else MAX_EVENT_BYTES
+
     def _within_rate(self, sid: str) -> bool:
         now = self._clock()
-        bucket = self._buckets.setdefault(sid, _Bucket(EVENT_BURST, now))
-        bucket.tokens = min(EVENT_BURST, bucket.tokens + (now - bucket.at) * EVENTS_PER_SECOND)
-        bucket.at = now
-        if bucket.tokens < 1:
-            return False
-        bucket.tokens -= 1
-        return True
+        fresh = _Bucket.full(EVENT_BURST, EVENTS_PER_SECOND, now)
+        return self._buckets.setdefault(sid, fresh).take(now)
+
+    def _may_arrive(self, address: str) -> bool:
+        now = self._clock()
+        if len(self._arrivals) > 1_000:
+            self._arrivals = {a: b for a, b in self._arrivals.items() if b.level(now) < b.size}
+        fresh = _Bucket.full(ANONYMOUS_CONNECT_BURST, ANONYMOUS_CONNECTS_PER_SECOND, now)
+        return self._arrivals.setdefault(address, fresh).take(now)
 
     def _refuse(self, sid: str, why: str) -> bool:
         self._audit("event.dropped", f"{why} (socket {sid})")
@@ -297,12 +333,18 @@ def _limit_sockets(app: rx.App, guard: Guard, limits: SocketLimits, identify: Id
     namespace: Any = app.event_namespace
     on_connect, on_event = namespace.on_connect, namespace.on_event
     on_disconnect = namespace.on_disconnect
+    leaving: set[asyncio.Task[None]] = set()
 
     async def opened(sid: str, environ: dict[str, Any], auth: Any = None) -> bool | None:
         who = await identify(str(environ.get("HTTP_COOKIE", "")))
         if who is None and not limits.admit_stranger(sid, _address(environ)):
             return False
-        await on_connect(sid, environ, auth)
+        try:
+            await on_connect(sid, environ, auth)
+        except BaseException:
+            limits.forget(sid)  # a refused connect never disconnects
+            guard.forget(sid)
+            raise
         return None
 
     async def limited_event(sid: str, data: Any) -> None:
@@ -311,13 +353,33 @@ def _limit_sockets(app: rx.App, guard: Guard, limits: SocketLimits, identify: Id
 
     def closed(sid: str, *reason: Any) -> Any:
         del reason
+        token = namespace.sid_to_token.get(sid)
+        stranger = limits.is_stranger(sid)
         limits.forget(sid)
         guard.forget(sid)
-        return on_disconnect(sid)
+        push.socket_closed(sid)
+        done = on_disconnect(sid)
+        if stranger and token:
+            task = asyncio.ensure_future(_forget_tab(app, token, done))
+            leaving.add(task)
+            task.add_done_callback(leaving.discard)
+        return done
 
     namespace.on_connect = opened
     namespace.on_event = limited_event
     namespace.on_disconnect = closed
+
+
+async def _forget_tab(app: rx.App, token: str, unlinked: "asyncio.Task[Any] | None") -> None:
+    """Drop the state of a tab that showed no session, instead of keeping it for an hour."""
+    if unlinked is not None:
+        await asyncio.wait({unlinked})
+    namespace, manager = cast(Any, app.event_namespace), cast(Any, app.state_manager)
+    ident = rx.BaseStateToken(ident=token, cls=AppState.get_root_state())
+    lock = await manager._get_state_lock(ident)
+    async with lock:  # an event of it may be under way
+        if token not in namespace.token_to_sid:  # else it is connected again
+            manager._purge_token(ident)
 
 
 def _address(environ: dict[str, Any]) -> str:

@@ -88,6 +88,8 @@ class Pushes:
         """This tab shows these nouns from now on, instead of what it showed before."""
         session = state.router.session
         self.forget(session.client_token)
+        if self._sid_of(session.client_token) != session.session_id:
+            return  # it was closed while the page was loading
         self._watches[session.client_token] = _Watch(
             sid=session.session_id,
             user_id=str(actor.user_id),
@@ -101,6 +103,25 @@ class Pushes:
         old = self._watches.pop(token, None)
         if old and old.timer:
             old.timer.cancel()
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tabs that show something."""
+        return list(self._watches)
+
+    def forget_socket(self, sid: str) -> None:
+        """The socket is closed."""
+        for token in [token for token, watch in self._watches.items() if watch.sid == sid]:
+            self.forget(token)
+
+    async def close(self) -> None:
+        """Nothing is under way any more when this returns."""
+        for token in list(self._watches):
+            self.forget(token)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # --- changes ------------------------------------------------------------------------
 
@@ -149,12 +170,16 @@ class Pushes:
             done = await self._app.event_processor.enqueue(token, event)
             # What the handler raises was told to the tab and logged where it was raised.
             over = asyncio.gather(done.wait_all(), return_exceptions=True)
-            await asyncio.wait({over}, timeout=LONGEST_S)
+            try:
+                await asyncio.wait({over}, timeout=LONGEST_S)
+            except asyncio.CancelledError:
+                over.cancel()
+                raise
         finally:
             took = loop.time() - started
             watch.working = False
             watch.not_before = loop.time() + max(EVERY_S - took, took * REST_FACTOR)
-            if watch.due:
+            if watch.due and self._watches.get(token) is watch:
                 self._arm(token, watch)
 
     # --- sign-out -----------------------------------------------------------------------
@@ -190,7 +215,12 @@ class Pushes:
     def _start(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("push_failed", exc_info=error)
 
 
 @contextlib.asynccontextmanager
@@ -210,6 +240,7 @@ async def serving(
         install(None)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await pushes.close()
 
 
 _pushes: Pushes | None = None
@@ -219,6 +250,12 @@ def install(pushes: Pushes | None) -> None:
     """Make `watch` work. The composition root calls it once."""
     global _pushes  # Reflex builds the states, so nothing can be handed to them
     _pushes = pushes
+
+
+def socket_closed(sid: str) -> None:
+    """What its tab registered ends with it."""
+    if _pushes is not None:
+        _pushes.forget_socket(sid)
 
 
 def watch(

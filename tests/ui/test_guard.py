@@ -1,5 +1,6 @@
 """No event handler runs for somebody who may not call it; what says nothing is refused."""
 
+import asyncio
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -247,6 +248,28 @@ class TestSocketLimits:
         self.limits.forget("s0")
         assert self.limits.admit_stranger("next", "10.0.0.1")
 
+    def test_strangers_come_so_often_and_no_more(self) -> None:
+        def visits(count: int) -> int:
+            admitted = 0
+            for number in range(count):
+                admitted += self.limits.admit_stranger(f"s{number}", "10.0.0.1")
+                self.limits.forget(f"s{number}")
+            return admitted
+
+        assert visits(1_000) == int(guard.ANONYMOUS_CONNECT_BURST)
+        assert self.limits.admit_stranger("elsewhere", "10.0.0.2")
+        self.now += 10
+        assert visits(1_000) == int(10 * guard.ANONYMOUS_CONNECTS_PER_SECOND)
+
+    def test_a_stranger_sends_only_little(self) -> None:
+        scripts = [
+            n for n, r in guard.own_handlers().items() if r.handler.fn.__dict__.get("_large")
+        ]
+        event = {"name": scripts[0], "payload": {"script": "x" * 20_000}}
+        assert self.limits.admit_stranger("stranger", "10.0.0.1")
+        assert not self.limits.admit("stranger", event)
+        assert self.limits.admit("signed-in", event)
+
     def test_only_a_script_may_be_large(self) -> None:
         large = {"script": "x" * 600_000}
         scripts = [
@@ -265,8 +288,31 @@ class TestSocketLimits:
 
 async def test_a_stranger_beyond_the_limit_is_refused_at_the_door(door: Door) -> None:
     namespace: Any = door.app.event_namespace
-    environ = {"asgi.scope": {"client": ("10.0.0.1", 1), "headers": []}, "QUERY_STRING": ""}
+    environ: dict[str, Any] = {
+        "asgi.scope": {"client": ("10.0.0.1", 1), "headers": []},
+        "QUERY_STRING": "",
+    }
     answers = [await namespace.on_connect(f"s{n}", dict(environ)) for n in range(60)]
     assert answers.count(False) == 60 - guard.ANONYMOUS_SOCKETS_PER_IP
     signed_in = environ | {"HTTP_COOKIE": "cronium_session=ada"}
     assert await namespace.on_connect("ada", signed_in) is None
+
+
+@pytest.mark.parametrize(("cookie", "kept"), [("", 0), ("cronium_session=ada", 1)])
+async def test_a_stranger_leaves_no_state_behind(door: Door, cookie: str, kept: int) -> None:
+    namespace: Any = door.app.event_namespace
+    manager: Any = door.app.state_manager
+    environ: dict[str, Any] = {
+        "asgi.scope": {"client": ("10.0.0.1", 1), "headers": []},
+        "QUERY_STRING": "token=tab",
+        "HTTP_COOKIE": cookie,
+    }
+    await namespace.on_connect("s", environ)
+    async with door.app.modify_state(rx.BaseStateToken(ident="tab", cls=AppState)):
+        pass
+    assert len(manager.states) == 1
+    namespace.on_disconnect("s")
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.wait([t for t in others if "Expiration" not in t.get_name()], timeout=5)
+    assert len(manager.states) == kept
+    await manager.close()

@@ -180,6 +180,59 @@ async def test_a_closed_socket_ends_the_registration(desk: Desk) -> None:
     assert {token for token, _ in desk.app.sent} == {"b"}
 
 
+async def test_what_a_tab_registered_dies_with_its_socket(desk: Desk) -> None:
+    desk.tab("a", ADA, {"run": push.ANY})
+    desk.tab("b", ADA, {"run": push.ANY})
+    push.install(desk.pushes)
+    try:
+        push.socket_closed("sid-a")
+    finally:
+        push.install(None)
+    assert desk.pushes.tokens == ["b"]
+
+
+async def test_a_tab_that_closed_while_it_loaded_registers_nothing(desk: Desk) -> None:
+    session = SimpleNamespace(client_token="gone", session_id="sid-gone")
+    state: Any = SimpleNamespace(router=SimpleNamespace(session=session))
+    desk.pushes.watch(state, ADA, {"run": push.ANY}, HomeState.refresh)
+    assert desk.pushes.tokens == []
+
+
+async def test_what_is_under_way_ends_with_the_server(desk: Desk) -> None:
+    desk.tab("a", ADA, {"run": push.ANY})
+    desk.app.gate.clear()
+    desk.change("run")
+    await desk.app.next()
+    before = asyncio.all_tasks()
+    await desk.pushes.close()
+    await asyncio.sleep(0)
+    assert desk.pushes.tokens == []
+    assert all(task.done() for task in before - {asyncio.current_task()})
+
+
+async def test_a_refresh_that_cannot_be_sent_is_heard(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Any] = []
+
+    async def broken(token: str, event: Any) -> FakeDone:
+        raise RuntimeError("no queue")
+
+    monkeypatch.setattr(desk.app, "enqueue", broken)
+
+    def error(_text: str, **more: Any) -> None:
+        said.append(more)
+
+    monkeypatch.setattr(push, "log", SimpleNamespace(error=error))
+    desk.tab("a", ADA, {"run": push.ANY})
+    desk.change("run")
+    loop = asyncio.get_running_loop()
+    until = loop.time() + 5
+    while not said and loop.time() < until:
+        await asyncio.sleep(0.005)
+    assert str(said[0]["exc_info"]) == "no queue"
+
+
 async def test_sign_out_closes_the_sockets_of_that_session_only(desk: Desk) -> None:
     desk.tab("old", ADA, {})
     desk.tab("new", ADA, {})
