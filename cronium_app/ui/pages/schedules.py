@@ -15,6 +15,7 @@ from cronium_app.actions import schedules
 from cronium_app.actions.commands import ScheduleIn, SchedulePatch, checked
 from cronium_app.actions.errors import CroniumError, Invalid
 from cronium_app.actions.views import ScheduleView
+from cronium_app.domain.clock import rfc3339
 from cronium_app.domain.permissions import Permission
 from cronium_app.services import services
 from cronium_app.ui import guard, words
@@ -154,12 +155,12 @@ class ScheduleState(AppState):
     async def save(self) -> Any:
         svc, actor = services(), guard.actor()
         try:
-            command = _command(self.form)
+            command = self._typed()
             if self.editing == "new":
                 await schedules.create(svc, actor, self._event_id, command)
             else:
-                patch = SchedulePatch(**command.model_dump(exclude={"enabled"}))
-                await schedules.update(svc, actor, self.editing, patch)
+                if patch := _changed(self._views.get(self.editing), command):
+                    await schedules.update(svc, actor, self.editing, patch)
         except CroniumError as error:
             self._put(errors={_field(error): error.message})
             return None
@@ -202,7 +203,7 @@ class ScheduleState(AppState):
             self._put(preview_words="", preview_fires=[], preview_notes=[], errors={})
             return
         try:
-            shown = await schedules.preview(services(), guard.actor(), _command(self.form), count=5)
+            shown = await schedules.preview(services(), guard.actor(), self._typed(), count=5)
         except CroniumError as error:
             self._put(
                 errors={_field(error): error.message},
@@ -218,6 +219,9 @@ class ScheduleState(AppState):
             preview_notes=shown.notes,
         )
 
+    def _typed(self) -> ScheduleIn:
+        return _command(self.form, self._views.get(self.editing))
+
     async def _reload(self) -> None:
         if self._event_id:
             views = await schedules.list_of_event(services(), guard.actor(), self._event_id)
@@ -228,14 +232,25 @@ def _field(error: CroniumError) -> str:
     return {"every_s": "every"}.get(error.field or "", error.field or "kind")
 
 
-def _command(form: dict[str, str]) -> ScheduleIn:
-    """What was typed, as the command of its kind; raises Invalid with the field."""
-    kind = form["kind"]
+def _command(form: dict[str, str], saved: ScheduleView | None = None) -> ScheduleIn:
+    """What was typed, as the command of its kind; raises Invalid with the field.
+
+    A field with a date cannot say which of two equal wall times is meant when clocks go back. So a
+    moment of the `saved` schedule that nobody touched is taken as it was.
+    """
+    kind, zone = form["kind"], form["timezone"].strip()
+
+    def moment(field: str) -> Any:
+        was: datetime | None = getattr(saved, field, None)
+        if saved and was and zone == saved.timezone and form[field] == _wall(was, zone):
+            return was
+        return form[field] or None
+
     data: dict[str, Any] = {
         "kind": kind,
-        "timezone": form["timezone"].strip(),
-        "start": form["start"] or None,
-        "end": form["end"] or None,
+        "timezone": zone,
+        "start": moment("start"),
+        "end": moment("end"),
         "dst": form["dst"],
     }
     if kind == "cron":
@@ -243,8 +258,19 @@ def _command(form: dict[str, str]) -> ScheduleIn:
     elif kind == "interval":
         data["every_s"] = _seconds(form["every"], form["unit"])
     else:
-        data["at"] = form["at"] or None
+        data["at"] = moment("at")
     return checked(ScheduleIn, data)
+
+
+def _changed(saved: ScheduleView | None, command: ScheduleIn) -> SchedulePatch | None:
+    """What differs from the saved schedule, or None: a rule that is sent begins anew, and an
+    interval would count from now."""
+    data = command.model_dump(exclude={"enabled"}, exclude_unset=True)
+    if saved is not None:
+        was = {name: getattr(saved, name) for name in data}
+        was |= {name: rfc3339(at) for name, at in was.items() if isinstance(at, datetime)}
+        data = {name: value for name, value in data.items() if value != was[name]}
+    return SchedulePatch(**data) if data else None
 
 
 def _seconds(text: str, unit: str) -> int:
@@ -277,7 +303,8 @@ def _wall(moment: datetime | None, zone: str) -> str:
     """The moment as its zone's clock shows it, for a date field."""
     if moment is None:
         return ""
-    return moment.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+    here = moment.astimezone(ZoneInfo(zone))
+    return here.strftime("%Y-%m-%dT%H:%M:%S" if here.second else "%Y-%m-%dT%H:%M")
 
 
 def _line(view: ScheduleView) -> Line:
