@@ -144,8 +144,10 @@ def holder(port: int, proc: Path = Path("/proc")) -> str:
     inodes = _listening_inodes(port, proc)
     for process in proc.glob("[0-9]*"):
         if inodes & set(_open_files(process)):
-            name = (process / "comm").read_text().strip()
-            return f"{name} (process {process.name})"
+            with contextlib.suppress(OSError):  # it may end this moment
+                name = (process / "comm").read_text().strip()
+                return f"{name} (process {process.name})"
+            return f"process {process.name}"
     return "a process of another user" if inodes else "another program"
 
 

@@ -47,23 +47,25 @@ class _Cache:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: dict[str, tuple[float, Identity]] = {}
+        self.forgettings = 0  # a look-up during which this grew may have an answer of before
 
     def get(self, key: str) -> Identity | None:
         until, identity = self._known.get(key, (0.0, None))
         return identity if until > self._clock.monotonic() else None
 
-    def put(self, key: str, identity: Identity) -> None:
+    def put(self, key: str, identity: Identity, *, since: int) -> None:
+        """`since`: `forgettings` before it was looked up."""
+        if since != self.forgettings:
+            return
         if len(self._known) >= CACHE_SIZE:
             self._known.clear()
         self._known[key] = (self._clock.monotonic() + CACHE_S, identity)
 
     def forget_user(self, user_id: UUID) -> None:
+        self.forgettings += 1
         stale = [k for k, (_, who) in self._known.items() if who.actor.user_id == user_id]
         for key in stale:
             del self._known[key]
-
-    def forget(self, key: str) -> None:
-        self._known.pop(key, None)
 
 
 def _actor(user: User, via: str) -> Actor:
@@ -102,14 +104,14 @@ class Sessions:
         key = digest(token)
         if (known := self._cache.get(key)) is not None:
             return known
-        now = self._clock.now()
+        now, since = self._clock.now(), self._cache.forgettings
         async with self._db.read() as session:
             found = await accounts.live_session(session, key, now)
         if found is None:
             return None
         login, user = found
         identity = Identity(_actor(user, "session"), login.id, key)
-        self._cache.put(key, identity)
+        self._cache.put(key, identity, since=since)
         if now - login.last_seen_at > _SEEN_EVERY:
             async with self._db.write() as session:
                 await accounts.touch_session(session, login.id, now)
@@ -159,7 +161,7 @@ class ApiTokens:
         key = digest(token)
         if (known := self._cache.get(key)) is not None:
             return known
-        now = self._clock.now()
+        now, since = self._clock.now(), self._cache.forgettings
         async with self._db.read() as session:
             found = await accounts.live_token(session, key, now)
         if found is None:
@@ -167,7 +169,8 @@ class ApiTokens:
             return None
         row, user = found
         identity = Identity(_actor(user, "token"), row.id, key)
-        self._remember(key, identity)
+        self._cache.put(key, identity, since=since)
+        self._note_proven(key)
         if row.last_used_at is None or now - row.last_used_at > _USED_EVERY:
             async with self._db.write() as session:
                 await accounts.touch_token(session, row.id, now)
@@ -177,8 +180,7 @@ class ApiTokens:
         """Call after commit when a token of this user was revoked or the user changed."""
         self._cache.forget_user(user_id)
 
-    def _remember(self, key: str, identity: Identity) -> None:
-        self._cache.put(key, identity)
+    def _note_proven(self, key: str) -> None:
         if len(self._proven) >= CACHE_SIZE:
             self._proven.clear()
         self._proven.add(key)

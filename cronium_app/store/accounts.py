@@ -5,15 +5,11 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, func
+from sqlalchemy import CursorResult
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from cronium_app.store.tables import ApiToken, AuditEntry, LoginSession, SetupCode, User
-
-
-async def count_users(session: AsyncSession) -> int:
-    return (await session.exec(select(func.count()).select_from(User))).one()
 
 
 async def has_users(session: AsyncSession) -> bool:

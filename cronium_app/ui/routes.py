@@ -24,11 +24,6 @@ def event_url(event_id: str | rx.Var[str]) -> str:
     return f"{EVENTS}/{event_id}"
 
 
-def event_edit_url(event_id: str | rx.Var[str]) -> str:
-    """Address of the editor of an event."""
-    return f"{EVENTS}/{event_id}/edit"
-
-
 def run_url(run_id: str | rx.Var[str]) -> str:
     """Address of a run."""
     return f"{RUNS}/{run_id}"

@@ -68,6 +68,31 @@ async def test_one_ended_elsewhere_is_dead_within_five_seconds(db, stepped, user
     assert await tokens.identify(token) is None
 
 
+async def test_a_look_up_that_crosses_a_sign_out_is_not_remembered(db, stepped, user, monkeypatch):
+    sessions, tokens = Sessions(db, stepped), ApiTokens(db, stepped)
+    async with db.write() as session:
+        cookie = await sessions.open(session, user.id, "")
+        _, token = tokens.issue(session, user.id, "t")
+
+    def crossing(real, kept):
+        async def found(*arguments):
+            answer = await real(*arguments)
+            kept.forget_user(user.id)  # the sign-out is committed while the answer is on its way
+            return answer
+
+        return found
+
+    monkeypatch.setattr(accounts, "live_session", crossing(accounts.live_session, sessions))
+    monkeypatch.setattr(accounts, "live_token", crossing(accounts.live_token, tokens))
+    await sessions.identify(cookie)
+    await tokens.identify(token)
+    monkeypatch.undo()
+    async with db.write() as session:
+        await accounts.set_disabled(session, user.id, stepped.now())
+    assert await sessions.identify(cookie) is None
+    assert await tokens.identify(token) is None
+
+
 async def test_a_session_ends_by_itself(db, stepped, user):
     sessions = Sessions(db, stepped)
     async with db.write() as session:

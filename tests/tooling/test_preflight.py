@@ -36,6 +36,17 @@ def test_a_taken_port_names_who_has_it_and_a_free_one(listening: socket.socket) 
     assert preflight.check_port("127.0.0.1", free) == []
 
 
+def test_a_process_that_ends_while_it_is_looked_at_is_somebody_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    row = "0: 0100007F:1F90 00000000:0000 0A 0:0 0:0 0 0 0 4711"
+    (tmp_path / "net" / "tcp").write_text(f"head\n{row}\n")
+    (tmp_path / "77" / "fd").mkdir(parents=True)
+    (tmp_path / "77" / "fd" / "3").symlink_to("socket:[4711]")
+    assert preflight.holder(8080, tmp_path) == "process 77"  # its name is gone
+    (tmp_path / "77" / "comm").write_text("nginx\n")
+    assert preflight.holder(8080, tmp_path) == "nginx (process 77)"
+
+
 def test_an_address_that_is_not_ours_is_told_apart_from_a_taken_port() -> None:
     [problem] = preflight.check_port("203.0.113.1", 8080)
     assert problem.what.startswith("This machine has no address 203.0.113.1")
