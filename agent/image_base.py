@@ -14,6 +14,7 @@ from pathlib import Path
 import aiodocker
 import aiohttp
 
+from agent.containers import EngineDown
 from agent.image_build import (
     ImageUnavailable,
     Report,
@@ -48,7 +49,8 @@ class BaseSettings:
 
 
 async def find_base(docker: aiodocker.Docker, settings: BaseSettings, report: Report) -> str:
-    """A reference or id to build on. Raises ImageUnavailable when there is no way to one."""
+    """A reference or id to build on. Raises EngineDown; ImageUnavailable when there is no way to
+    one."""
     if settings.configured:
         return await _configured(docker, settings.configured, report)
     if await find_image(docker, settings.stock) is not None:
@@ -116,7 +118,9 @@ async def find_own_image(
         try:
             found = await docker.containers.get(container)
             reference = str((await found.show())["Image"])
-        except aiodocker.DockerError:
+        except aiodocker.DockerError as error:
+            if isinstance(failed := engine_failed(error), EngineDown):
+                raise failed from error
             return None
     else:
         split_image_reference(reference)
@@ -201,7 +205,7 @@ async def _import(docker: aiodocker.Docker, root: Path, repository: str, tag: st
             timeout=aiohttp.ClientTimeout(),
         ) as response:
             answer = (await response.read()).decode(errors="replace")
-    except (aiodocker.DockerError, aiohttp.ClientError) as error:
+    except (aiodocker.DockerError, aiohttp.ClientError, OSError) as error:
         raise engine_failed(error) from error
     finally:
         await _end(process)

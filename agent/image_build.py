@@ -13,6 +13,7 @@ from typing import Any, cast
 import aiodocker
 import aiohttp
 
+from agent.containers import EngineDown
 from agent.image_ref import ImageReference
 
 Report = Callable[[float], None]  # how much is done, 0 to 1
@@ -21,13 +22,17 @@ _STEP = re.compile(r"Step (\d+)/(\d+) : RUN ")
 _APT_TOTAL = re.compile(r"(\d+) newly installed")
 _APT_LINE = re.compile(r"Get:\d+ \S+ \S+ \S+ \S+ \S+ |Unpacking |Setting up ")
 _MISSING = ("manifest unknown", "not found: manifest", "no such manifest")
+_NO_CONNECTION = 900  # the client library's own status
+_NO_ANSWER = "the container engine does not answer"
+_ANSWER_S = 20.0  # no engine that works takes longer to tell what it knows
 _REFUSED = ("access denied", "unauthorized", "denied:", "does not exist", "authentication required")
 
 
 class ImageUnavailable(Exception):
     """An image that cannot be had; the text is one sentence for the user.
 
-    `permanent` is False where trying again later may help (network, registry or engine down).
+    `permanent` is False where trying again later may help (network or registry down). An engine
+    that is down says nothing about an image: that is EngineDown.
     """
 
     def __init__(self, message: str, *, permanent: bool) -> None:
@@ -125,15 +130,18 @@ class Context:
 
 
 async def find_image(docker: aiodocker.Docker, reference: str) -> dict[str, Any] | None:
-    """What the engine knows of a local image, or None. Raises ImageUnavailable without an engine.
+    """What the engine knows of a local image, or None. Raises EngineDown, ImageUnavailable.
 
     `reference` has passed the grammar, or is an id that the engine gave us.
     """
     try:
-        return await docker.images.inspect(reference)
+        async with asyncio.timeout(_ANSWER_S):
+            return await docker.images.inspect(reference)
     except aiodocker.DockerError as error:
         if error.status == 404:
             return None
+        raise engine_failed(error) from error
+    except (aiohttp.ClientError, OSError) as error:
         raise engine_failed(error) from error
 
 
@@ -148,7 +156,8 @@ async def build_image(
     report: Report,
     fresh: bool = False,
 ) -> str:
-    """Build and tag an image; its id. Raises ImageUnavailable with the line that says why."""
+    """Build and tag an image; its id. Raises EngineDown, or ImageUnavailable with the line that
+    says why."""
     progress = BuildProgress(context.run_steps())
     image = ""
     try:
@@ -167,38 +176,57 @@ async def build_image(
                 report(progress.feed(str(item["stream"])))
             image = cast("dict[str, str]", item.get("aux") or {}).get("ID") or image
     except aiodocker.DockerError as error:
-        if error.status == 900:
-            raise engine_failed(error) from error
+        await _confirm_answers(docker, error)
         why = progress.error_line or progress.last_line or error.message
         raise ImageUnavailable(
             f"{name} could not be built: {_one_line(why)}", permanent=False
         ) from error
-    except (aiohttp.ClientError, TimeoutError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         raise engine_failed(error) from error
     if not image:
-        raise ImageUnavailable(f"{name} could not be built: the engine stopped.", permanent=False)
+        raise EngineDown(f"the container engine broke off the build of {name}")
     return image
 
 
 async def pull_image(
     docker: aiodocker.Docker, reference: ImageReference, report: Report, *, patience_s: float = 60
 ) -> None:
-    """Pull with progress. Raises ImageUnavailable; also when nothing moves for `patience_s`."""
+    """Pull with progress. Raises EngineDown, ImageUnavailable; also when nothing moves for
+    `patience_s`."""
     progress = PullProgress()
+    whole = False
     name = f"{reference.name}@{reference.digest}" if reference.digest else reference.name
     tag = "" if reference.digest else (reference.tag or "latest")
     try:
         stream = docker.images.pull(name, tag=tag, stream=True)
         async for item in _patiently(stream, patience_s):
             report(progress.feed(item))
+            whole = whole or str(item.get("status", "")).startswith("Status: ")
     except aiodocker.DockerError as error:
+        await _confirm_answers(docker, error)
         raise pull_failed(reference, error) from error
     except TimeoutError as error:
+        await _confirm_answers(docker, error)
         raise ImageUnavailable(
             f"Image pull failed: the registry of {reference} does not answer.", permanent=False
         ) from error
-    except aiohttp.ClientError as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         raise engine_failed(error) from error
+    # To the client a lost connection looks like the end of the stream.
+    if not whole and await find_image(docker, str(reference)) is None:
+        raise EngineDown(f"the container engine broke off the pull of {reference}")
+
+
+async def _confirm_answers(docker: aiodocker.Docker, error: Exception) -> None:
+    """Raises EngineDown where what went wrong was the engine itself: one that is being shut down
+    fails what it is doing with an error like any other."""
+    if isinstance(error, aiodocker.DockerError) and error.status == _NO_CONNECTION:
+        raise engine_failed(error) from error
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            await docker.version()
+    except (aiodocker.DockerError, aiohttp.ClientError, OSError, ValueError) as down:
+        raise EngineDown(_NO_ANSWER) from down
 
 
 async def _patiently(stream: AsyncIterator[Any], patience_s: float) -> AsyncIterator[Any]:
@@ -214,8 +242,6 @@ async def _patiently(stream: AsyncIterator[Any], patience_s: float) -> AsyncIter
 
 def pull_failed(reference: ImageReference, error: aiodocker.DockerError) -> ImageUnavailable:
     """One sentence for what a registry answered, and whether trying again may help."""
-    if error.status == 900:
-        return engine_failed(error)
     text = str(error.message).lower()
     if any(sign in text for sign in _MISSING):
         return ImageUnavailable(f"Image pull failed: no such tag {reference}.", permanent=True)
@@ -236,11 +262,13 @@ def pull_failed(reference: ImageReference, error: aiodocker.DockerError) -> Imag
     )
 
 
-def engine_failed(error: Exception) -> ImageUnavailable:
-    if isinstance(error, aiodocker.DockerError) and error.status != 900:
+def engine_failed(error: Exception) -> ImageUnavailable | EngineDown:
+    """ImageUnavailable only where the engine has answered; no connection or no answer in time
+    is EngineDown."""
+    if isinstance(error, aiodocker.DockerError) and error.status not in (503, _NO_CONNECTION):
         text = f"The container engine refused: {_one_line(error.message)}"
         return ImageUnavailable(text, permanent=False)
-    return ImageUnavailable("The container engine does not answer.", permanent=False)
+    return EngineDown(_NO_ANSWER)
 
 
 def _one_line(text: object) -> str:

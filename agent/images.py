@@ -15,6 +15,7 @@ from pathlib import Path
 
 import aiodocker
 
+from agent.containers import EngineDown
 from agent.image_base import BaseSettings, find_base
 from agent.image_build import (
     Context,
@@ -94,7 +95,7 @@ class ImageStore:
         """The id ("sha256:...") of `image` on this engine, built or pulled first where needed.
 
         Callers that want the same image share one build or pull; cancelling one of them does not
-        end it. Raises ImageUnavailable.
+        end it. Raises ImageUnavailable, or EngineDown, which says nothing about the image.
         """
         try:
             reference = split_image_reference(image)
@@ -143,6 +144,8 @@ class ImageStore:
             await self.ensure(image)
         except ImageUnavailable as error:
             logger.warning("%s is not available: %s", image, error)
+        except EngineDown as error:
+            logger.info("%s has to wait: %s", image, error)
         except Exception:
             logger.exception("%s could not be prepared", image)
 
@@ -200,10 +203,12 @@ class ImageStore:
     def _ended(self, key: str, entry: _Work, task: asyncio.Task[str]) -> None:
         entry.failed_at = asyncio.get_running_loop().time()
         error = None if task.cancelled() else task.exception()
-        if error is None:
+        if error is None or isinstance(error, EngineDown):
             if self._works.get(key) is entry:
                 del self._works[key]
-            if not task.cancelled():
+            if isinstance(error, EngineDown):
+                self._on_change()
+            elif not task.cancelled():
                 entry.show(ImageProgress(image=key, state="ready", percent=100, text="ready"))
             return
         text = (

@@ -169,6 +169,26 @@ async def test_connections_cut_during_setup_run_the_job_once(tmp_path, proxy, af
         assert await engine.containers.list_own() == []
 
 
+async def test_an_engine_that_goes_away_before_the_image_is_found_delays_the_job(tmp_path, proxy):
+    async with engine_and_server(tmp_path, docker_socket=proxy.path) as (engine, server):
+        ensure, looks = engine.images.ensure, []
+
+        async def away(image, on_progress=None):
+            looks.append(image)
+            if len(looks) == 1:
+                await proxy.down()
+            return await ensure(image, on_progress)
+
+        engine.images.ensure = away
+        record = await server.start(make_job("echo hi"))
+        await server.until(lambda: server.heartbeats[-1].engine == "down")
+        assert not record.finished
+        await proxy.up()
+        await server.until(lambda: record.complete)
+        assert (record.outcome.reason, record.stdout) == (Reason.EXITED, b"hi\n")
+        assert len(looks) == 2
+
+
 async def test_slow_server_slows_nothing(tmp_path):
     """The server reads nothing: the job ends all the same, its bytes wait on the disk."""
     async with running(Engine(config(tmp_path))) as engine:

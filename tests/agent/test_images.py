@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from agent import image_base
+from agent.containers import EngineDown
 from agent.image_base import BaseSettings, apt_mirrors, find_base, find_own_image, own_container_id
 from agent.image_build import BuildProgress, Context, PullProgress
 from agent.images import OWN_RUNTIMES, ImageProgress, ImageStore, ImageUnavailable
@@ -175,9 +176,50 @@ async def test_without_an_engine_it_says_so(contexts: Path, tmp_path: Path) -> N
     async with aiodocker.Docker(f"unix://{tmp_path}/none.sock") as nobody:
         store = make_store(nobody, contexts, "x")
         await store.warm()
-        with pytest.raises(ImageUnavailable, match=r"^The container engine does not answer\.$"):
-            await store.ensure("cronium/bash")
+        for image in ("cronium/bash", "some/tool:1"):
+            with pytest.raises(EngineDown):
+                await store.ensure(image)
         assert store.states()[0].state == "missing"
+
+
+PULL_BEGINS = b'{"status":"Pulling from tool","id":"1"}\n'
+
+
+@pytest.mark.parametrize("said", [PULL_BEGINS, PULL_BEGINS + b'{"status":"Down', None])
+async def test_an_engine_that_goes_away_during_a_pull_is_no_fault_of_the_image(
+    contexts: Path, tmp_path: Path, said: bytes | None
+) -> None:
+    """Nothing is remembered against the image: the next try pulls it."""
+    pulls: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if not request.path.endswith("/images/create") or (pulls and said is None):
+            return web.json_response({"message": "No such image"}, status=404)
+        pulls.append(request.path)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if said is None:
+            await response.write(b'{"error":"context canceled"}\n')
+            (tmp_path / "engine.sock").unlink()
+        else:
+            await response.write(said)
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.UnixSite(runner, f"{tmp_path}/engine.sock").start()
+    async with aiodocker.Docker(f"unix://{tmp_path}/engine.sock", api_version="v1.41") as engine:
+        store = make_store(engine, contexts, "x")
+        for _ in range(2):
+            with pytest.raises(EngineDown):
+                await store.ensure("some/tool:1")
+        assert len(pulls) == (1 if said is None else 2)
+        assert [state.image for state in store.states() if state.state == "unavailable"] == []
+    await runner.cleanup()
 
 
 @pytest.mark.parametrize(
