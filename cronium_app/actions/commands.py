@@ -24,9 +24,12 @@ from pydantic import (
 from agent.jobs import MAX_INPUT_BYTES
 from cronium_app.actions.errors import Invalid
 from cronium_app.domain.clock import rfc3339
-from cronium_app.domain.events import EventContent
+from cronium_app.domain.concurrency import Concurrency
+from cronium_app.domain.events import EventContent, Priority, QueueExpiry, QueueLimit
 from cronium_app.domain.jitter import LONGEST_S
 from cronium_app.domain.misfire import LONGEST_WINDOW_S
+from cronium_app.domain.overlap import Overlap
+from cronium_app.domain.retries import Retries
 from cronium_app.domain.targets import Target
 
 MAX_DEPTH = 20
@@ -199,8 +202,8 @@ class EventIn(_Content):
 
 
 class EventPatch(Command):
-    """What is not given stays. `base_revision`: the one the edit started from; if a newer one
-    exists, the save is refused with both shown. Without it the last save wins.
+    """What is not given stays; null ends `concurrency`. `base_revision`: the one the edit started
+    from; if a newer one exists, the save is refused with both shown. Without it the last save wins.
     """
 
     base_revision: Annotated[int, Field(ge=0, le=2**31)] | None = None
@@ -221,6 +224,18 @@ class EventPatch(Command):
     work_mb: Annotated[int, Field(ge=1, le=1024 * 1024)] | None = None
     cpus: Annotated[float, Field(ge=0.05, le=256, allow_inf_nan=False)] | None = None
     pids: Annotated[int, Field(ge=8, le=65536)] | None = None
+    retries: Retries | None = None
+    overlap: Overlap | None = None
+    queue_limit: QueueLimit | None = None
+    concurrency: Concurrency | None = None
+    priority: Priority | None = None
+    queue_expires_s: QueueExpiry | None = None
+
+    def content_values(self) -> dict[str, Any]:
+        """What of the content was given. Null means not given, but for `concurrency`: there it is
+        a value, and ends the limit."""
+        given = self.model_dump(include=set(CONTENT_FIELDS), exclude_unset=True)
+        return {k: v for k, v in given.items() if v is not None or k == "concurrency"}
 
 
 class TestIn(_Content):

@@ -12,7 +12,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from cronium_app.actions import cursors, runs, schedules
 from cronium_app.actions.access import announce, audit, own_event, require
 from cronium_app.actions.commands import (
-    CONTENT_FIELDS,
     EventFilter,
     EventIn,
     EventPatch,
@@ -401,9 +400,8 @@ async def _content(session: AsyncSession, event: Event) -> EventContent:
 
 
 def _patched(content: EventContent, patch: EventPatch) -> EventContent:
-    given = patch.model_dump(include=set(CONTENT_FIELDS), exclude_none=True)
     try:
-        return EventContent.model_validate(content.model_dump() | given)
+        return EventContent.model_validate(content.model_dump() | patch.content_values())
     except ValidationError as error:
         raise invalid_from(error) from None
 

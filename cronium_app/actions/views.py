@@ -10,6 +10,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from cronium_app.domain.clock import rfc3339
+from cronium_app.domain.concurrency import Concurrency
+from cronium_app.domain.overlap import Overlap
+from cronium_app.domain.retries import Retries
 from cronium_app.domain.targets import Target
 
 Item = TypeVar("Item")
@@ -101,6 +104,12 @@ class ContentView(View):
     work_mb: int
     cpus: float
     pids: int
+    retries: Retries
+    overlap: Overlap
+    queue_limit: int
+    concurrency: Concurrency | None
+    priority: int
+    queue_expires_s: int
 
 
 class EventView(ContentView):

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agent.image_ref import parse_image_reference
 from agent.jobs import MAX_ENV_BYTES, MAX_SCRIPT_BYTES, Runtime
+from cronium_app.domain.concurrency import Concurrency
+from cronium_app.domain.overlap import Overlap
+from cronium_app.domain.retries import Retries
 from cronium_app.domain.targets import ContainerTarget, Target
 
 DEFAULT_IMAGES: dict[Runtime, str] = {
@@ -18,6 +21,19 @@ DEFAULT_IMAGES: dict[Runtime, str] = {
 }
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
+
+QueueLimit = Annotated[int, Field(ge=0, le=10_000)]
+Priority = Annotated[int, Field(ge=-100, le=100)]  # higher goes first
+QueueExpiry = Annotated[int, Field(ge=0, le=366 * 86400)]
+
+# Part of the canonical form from the beginning. Whatever came later is left out of it while it has
+# its default, so that a new version changes no revision's sha256 that nobody changed.
+ALWAYS_WRITTEN = frozenset(
+    {
+        "runtime", "script", "image", "env", "target", "network", "timeout_s", "setup_timeout_s",
+        "cleanup_timeout_s", "stop_grace_s", "memory_mb", "work_mb", "cpus", "pids",
+    }
+)  # fmt: skip
 
 
 class EventContent(BaseModel):
@@ -39,6 +55,12 @@ class EventContent(BaseModel):
     work_mb: Annotated[int, Field(ge=1, le=1024 * 1024)] = 256
     cpus: Annotated[float, Field(ge=0.05, le=256, allow_inf_nan=False)] = 1.0
     pids: Annotated[int, Field(ge=8, le=65536)] = 256
+    retries: Retries = Field(default_factory=Retries)
+    overlap: Overlap = "allow"
+    queue_limit: QueueLimit = 100  # waiting behind the one under way; only with overlap "queue"
+    concurrency: Concurrency | None = None
+    priority: Priority = 0
+    queue_expires_s: QueueExpiry = 0  # 0: it waits for ever
 
     @field_validator("script")
     @classmethod
@@ -83,10 +105,17 @@ class EventContent(BaseModel):
         return self.image or DEFAULT_IMAGES[self.runtime]
 
     def canonical(self) -> str:
-        """Canonical JSON: keys sorted, no spaces. Its sha256 names the content."""
-        return json.dumps(
-            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        """Canonical JSON: keys sorted, no spaces, without later fields at their default. Its sha256
+        names the content.
+        """
+        usual = {
+            name
+            for name, field in type(self).model_fields.items()
+            if name not in ALWAYS_WRITTEN
+            and getattr(self, name) == field.get_default(call_default_factory=True)
+        }
+        values = self.model_dump(mode="json", exclude=usual)
+        return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def sha256(self) -> str:
         return hashlib.sha256(self.canonical().encode()).hexdigest()

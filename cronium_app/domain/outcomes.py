@@ -33,10 +33,13 @@ class Ending:
     next_step: str = ""
 
 
-def settle(outcome: Outcome, *, stop_requested: bool) -> Outcome:
-    """An attempt that ended because a person asked is cancelled, whatever its exit code says."""
-    if stop_requested and outcome.stopped and outcome.reason in _STOPPABLE:
-        return replace(outcome, reason=Reason.CANCELLED_BY_USER)
+def settle(outcome: Outcome, *, stop_requested: bool, replaced: bool = False) -> Outcome:
+    """An attempt that ended because a person asked is cancelled, whatever its exit code says; so
+    is one whose place a newer run took."""
+    why = Reason.REPLACED if replaced else Reason.CANCELLED_BY_USER
+    asked = outcome.reason in _STOPPABLE or outcome.reason is Reason.CANCELLED_BY_USER
+    if stop_requested and outcome.stopped and asked:
+        return replace(outcome, reason=why)
     return outcome
 
 

@@ -1,9 +1,10 @@
 """Which queued runs may be claimed now, and why the others wait, in words. Pure."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
+from cronium_app.domain.durations import in_words
 from cronium_app.domain.targets import Target
 
 ANYWHERE = "container"
@@ -68,3 +69,8 @@ def waiting_text(
     if engine.free_slots <= 0:
         return f"waits for a free slot ({engine.slots} of {engine.slots} in use)"
     return ""
+
+
+def next_try_text(available_at: datetime, now: datetime) -> str:
+    """When a run between two tries goes on, as a clause without a full stop."""
+    return f"next try {in_words(max(timedelta(seconds=1), available_at - now))}"

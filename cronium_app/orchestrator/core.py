@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,9 @@ import structlog
 from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from agent.jobs import Reason
 from cronium_app.domain import waiting
 from cronium_app.domain.clock import Clock
+from cronium_app.domain.concurrency import KeyUnresolved
 from cronium_app.domain.events import EventContent
 from cronium_app.domain.ids import new_id
 from cronium_app.domain.misfire import FireDecision
@@ -26,15 +26,18 @@ from cronium_app.executors.base import Report
 from cronium_app.executors.container import AgentHub, ConnectedAgent, ContainerExecutor
 from cronium_app.logs.files import Frame, LogStore, Skipped
 from cronium_app.logs.pace import Pace
+from cronium_app.orchestrator import admission
+from cronium_app.orchestrator.admission import Candidate, Replaced
 from cronium_app.orchestrator.adoption import LOST, Adoption, Found, Identity, lease_until
 from cronium_app.orchestrator.attempt import Attempts, Supervised
 from cronium_app.orchestrator.bus import Bus
 from cronium_app.orchestrator.jobs import build_job
 from cronium_app.orchestrator.live import LiveRun, LiveRuns
 from cronium_app.orchestrator.progress import ProgressWriter
+from cronium_app.orchestrator.queue_view import QueueView
 from cronium_app.orchestrator.tasks import wait_for_event
 from cronium_app.store import fires as fire_rows
-from cronium_app.store import runs
+from cronium_app.store import queue, runs
 from cronium_app.store.database import Database
 from cronium_app.store.tables import Attempt, Run
 
@@ -44,6 +47,7 @@ GUARD_S = 5.0  # the queue is looked at this often even if nobody wakes us
 CLAIMS_AT_ONCE = 8  # in one transaction
 BUILTIN = "local"
 CONTENTS_KEPT = 200
+REPLACED_KEPT = 1000
 LoopStep = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -63,7 +67,7 @@ class SubmitRun:
     hidden: bool = False
     schedule_id: UUID | None = None
     fire_time: datetime | None = None
-    priority: int = 0
+    priority: int | None = None  # None: the event's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +88,18 @@ class Orchestrator:
         bus: Bus,
         hub: AgentHub,
         identity: Identity,
+        limit: int | None = None,
     ) -> None:
+        """`limit`: how many runs may be under way at once, on all servers together."""
         self._db = db
         self._clock = clock
         self._logs = logs
         self._bus = bus
         self._hub = hub
         self._identity = identity
+        self._limit = limit
+        self._queue_view = QueueView(limit)
+        self._replaced: dict[UUID, Replaced] = {}  # by the new run; told after its commit
         self._executor = ContainerExecutor(hub, logs)
         self._live = LiveRuns(logs, bus)
         self._progress = ProgressWriter(db)
@@ -135,10 +144,18 @@ class Orchestrator:
     async def submit(self, session: AsyncSession, wish: SubmitRun) -> Run | None:
         """Queue a run inside the caller's write transaction; call `submitted` after the commit.
 
-        None: this fire of this schedule has its run already.
+        None: this fire of this schedule has its run already. The event's overlap rule may make it
+        a skip: a row born cancelled. Raises KeyUnresolved.
         """
-        run = self._row(wish)
-        return run if await runs.insert(session, run) else None
+        now = self._clock.now()
+        values = _values(wish, now)
+        values |= admission.rules_of(wish.content, values)
+        replacing = await admission.admit(session, [Candidate(content=wish.content, values=values)])
+        run = Run(**values)
+        if not await runs.insert(session, run):
+            return None
+        await self._replace(session, dict.fromkeys(replacing, wish.owner_id), replacing)
+        return run
 
     async def submit_fires(
         self, session: AsyncSession, fires: Sequence[tuple[SubmitRun, FireDecision]]
@@ -147,16 +164,41 @@ class Orchestrator:
         born cancelled, without attempt. Returns the new ones; call `submitted` for each."""
         now = self._clock.now()
         rows = [_fire_values(wish, decision, now) for wish, decision in fires]
+        replacing = await admission.admit(
+            session,
+            [
+                Candidate(content=wish.content, values=values)
+                for (wish, _), values in zip(fires, rows, strict=True)
+            ],
+        )
         new = await fire_rows.insert(session, rows)
+        owners = {wish.event_id: wish.owner_id for wish, _ in fires}
+        await self._replace(session, owners, {e: r for e, r in replacing.items() if r in new})
         return [
             Submitted(id=row["id"], owner_id=row["owner_id"]) for row in rows if row["id"] in new
         ]
 
-    def _row(self, wish: SubmitRun) -> Run:
-        return Run(**_values(wish, self._clock.now()))
+    async def _replace(
+        self, session: AsyncSession, owners: Mapping[UUID, UUID], replacing: Mapping[UUID, UUID]
+    ) -> None:
+        for event_id, new in replacing.items():
+            found = await admission.replace(
+                session, event_id, new, owners[event_id], self._clock.now()
+            )
+            if len(self._replaced) >= REPLACED_KEPT:  # of transactions that were rolled back
+                self._replaced.pop(next(iter(self._replaced)))
+            self._replaced[new] = found
 
     def submitted(self, run: Run | Submitted) -> None:
         """After the commit: start it if there is room, tell whoever shows it."""
+        if (replaced := self._replaced.pop(run.id, None)) is not None:
+            for run_id in replaced.cancelled:
+                self._note_end(run_id)
+            for run_id in replaced.stopping:
+                if work := self._supervised.get(run_id):
+                    work.stop_wanted.set()
+            for run_id in (*replaced.cancelled, *replaced.stopping):
+                self._bus.publish("run", run_id, replaced.owner_id)
         self._bus.publish("run", run.id, run.owner_id)
         self.wake()
 
@@ -213,13 +255,40 @@ class Orchestrator:
         """Why a queued run has not started; "" for any other."""
         if run.status != RunStatus.QUEUED.value:
             return ""
-        return run.waiting_text or waiting.waiting_text(
-            self.engine_state(),
-            place=run.place,
-            image=run.image,
-            available_at=run.available_at,
-            now=self._clock.now(),
+        now = self._clock.now()
+        if run.attempt > 0 and run.available_at > now:
+            return waiting.next_try_text(run.available_at, now)
+        blocked = "" if run.available_at > now else self._queue_view.text(run)
+        return (
+            run.waiting_text
+            or blocked
+            or waiting.waiting_text(
+                self.engine_state(),
+                place=run.place,
+                image=run.image,
+                available_at=run.available_at,
+                now=now,
+            )
         )
+
+    async def try_now(self, run_id: UUID) -> bool:
+        """Between two tries: wait no longer. False if it does not wait for its next try."""
+        async with self._db.write() as session:
+            moved = await runs.try_now(session, run_id, now=self._clock.now())
+            run = await runs.get(session, run_id)
+        if moved and run is not None:
+            self.submitted(run)
+        return moved
+
+    async def give_up(self, run_id: UUID, by: str) -> bool:
+        """Between two tries: make no further one. False if the run is not there."""
+        async with self._db.write() as session:
+            ended = await runs.give_up(session, run_id, by=by, now=self._clock.now())
+            run = await runs.get(session, run_id)
+        if ended and run is not None:
+            self._note_end(run_id)
+            self.submitted(run)
+        return ended
 
     async def wait_finished(self, run_id: UUID, timeout: float) -> bool:  # noqa: ASYNC109
         """True as soon as the run has ended, False after `timeout` seconds."""
@@ -287,13 +356,16 @@ class Orchestrator:
     async def _seconds_to_next(self) -> float:
         now = self._clock.now()
         async with self._db.read() as session:
-            moment = await runs.next_available(session, now)
+            moment = await queue.next_moment(session, now)
         return GUARD_S if moment is None else min(GUARD_S, max(0.0, (moment - now).total_seconds()))
 
     async def _claim_for_all(self) -> int:
         self._wake.clear()
         agents = [agent for agent in self._hub.agents.values() if agent.takes_jobs]
-        return sum([await self._claim_for(agent) for agent in agents])
+        claimed = sum([await self._claim_for(agent) for agent in agents])
+        if not claimed:
+            await self._tidy_queue()
+        return claimed
 
     async def _claim_for(self, agent: ConnectedAgent) -> int:
         room = min(self._free_slots(agent), CLAIMS_AT_ONCE)
@@ -301,11 +373,33 @@ class Orchestrator:
             return 0
         works: list[Supervised] = []
         async with self._db.write() as session:
+            expired = await queue.expire(session, self._clock.now())
             while len(works) < room and (work := await self._claim_one(session, agent)):
                 works.append(work)
+        self._tell_expired(expired)
         for work in works:
             self._supervise(work)
         return len(works)
+
+    async def _tidy_queue(self) -> None:
+        """What is to be done although nothing can be claimed: expiry, and who holds what."""
+        now = self._clock.now()
+        async with self._db.read() as session:
+            untidy = await queue.is_untidy(session, now)
+            changed = self._queue_view.take(await queue.holders(session))
+        if untidy:
+            async with self._db.write() as session:
+                await queue.lock(session)
+                expired = await queue.expire(session, now)
+                await queue.sort_in(session)
+            self._tell_expired(expired)
+        if changed:
+            self._bus.publish("engine")  # the words of those who wait
+
+    def _tell_expired(self, expired: Sequence[tuple[UUID, UUID]]) -> None:
+        for run_id, owner_id in expired:
+            self._note_end(run_id)
+            self._bus.publish("run", run_id, owner_id)
 
     async def _claim_one(self, session: AsyncSession, agent: ConnectedAgent) -> Supervised | None:
         now = self._clock.now()
@@ -516,7 +610,7 @@ def _values(wish: SubmitRun, now: datetime) -> dict[str, Any]:
         "hidden": wish.hidden,
         "schedule_id": wish.schedule_id,
         "fire_time": wish.fire_time,
-        "priority": wish.priority,
+        "priority": wish.content.priority if wish.priority is None else wish.priority,
         "created_at": now,
         "available_at": now,
         "event_name": wish.event_name,
@@ -528,16 +622,15 @@ def _values(wish: SubmitRun, now: datetime) -> dict[str, Any]:
 def _fire_values(wish: SubmitRun, decision: FireDecision, now: datetime) -> dict[str, Any]:
     """All columns: plain values, because a run as an object costs most of a millisecond."""
     values = fire_rows.blank_run() | _values(wish, now)
-    if decision.runs:
-        values["available_at"] = max(now, decision.not_before or now)
+    if not decision.runs:
+        admission.skip(values, decision.why)
         return values
-    return values | {
-        "status": RunStatus.CANCELLED.value,
-        "reason": Reason.SKIPPED.value,
-        "reason_text": decision.why,
-        "finished_at": now,
-        "search_text": f"{values['search_text']} {decision.why.lower()}",
-    }
+    values["available_at"] = max(now, decision.not_before or now)
+    try:
+        values |= admission.rules_of(wish.content, values)
+    except KeyUnresolved as error:
+        admission.skip(values, f"Skipped: {error}")
+    return values
 
 
 def _search_text(wish: SubmitRun) -> str:

@@ -123,11 +123,14 @@ def _conditions(query: RunQuery) -> list[Any]:
 
 
 def _beside(words: list[str], column: Any) -> Any:
-    """The column; beside a text search hidden from the planner. SQLite would follow the index of a
-    status that nearly all runs have, and look each one's text up in the table, instead of reading
+    """The column; beside a text search looked up only for the rows whose text matches. Otherwise
+    SQLite would follow another index and read each row's text from the table, instead of reading
     the index that holds the texts.
     """
-    return func.coalesce(column, "") if words else column
+    if not words:
+        return column
+    same = aliased(Run)
+    return select(getattr(same, column.key)).where(same.id == col(Run.id)).scalar_subquery()
 
 
 async def _with_runtime(

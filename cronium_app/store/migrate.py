@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 
-HEAD = "0002"  # a test holds this equal to the newest script in alembic/versions
+HEAD = "0003"  # a test holds this equal to the newest script in alembic/versions
 SCRIPTS = Path(__file__).resolve().parents[2] / "alembic"
 
 

@@ -4,22 +4,22 @@ The old status and the fence stand in the WHERE. `False` or `None` means that so
 first: the caller then changes nothing and lets go. Functions take the session and never commit.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import CursorResult, func, text, type_coerce, update
+from sqlalchemy import CursorResult, case, func, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import defer
 from sqlmodel import col, delete, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
-from sqlmodel.sql.sqltypes import UTCDateTime
 
 from agent.jobs import Outcome, Phase, Reason
 from cronium_app.domain.outcomes import Ending
 from cronium_app.domain.runs import FINAL, RunStatus
+from cronium_app.store.queue import claim as claim
 from cronium_app.store.tables import Attempt, Event, Revision, Run, Schedule
 
 
@@ -111,51 +111,6 @@ async def timezone_for(session: AsyncSession, run: Run) -> str:
 # --- queued -> running ---
 
 
-async def claim(
-    session: AsyncSession,
-    *,
-    owner: str,
-    now: datetime,
-    lease_until: datetime,
-    places: Collection[str],
-    images_in_work: Collection[str] = (),
-) -> Run | None:
-    """Select and mark the next run in one statement. None if there is nothing to do."""
-    queue = aliased(Run, name="q")
-    candidates = (
-        select(queue.id)
-        .where(
-            text("q.status = 'queued'"),  # literal, so that the partial index is used
-            col(queue.available_at) <= now,
-            col(queue.place).in_(sorted(places)),
-        )
-        .order_by(col(queue.priority).desc(), col(queue.available_at), col(queue.id))
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    if images_in_work:
-        candidates = candidates.where(col(queue.image).not_in(sorted(images_in_work)))
-    statement = (
-        update(Run)
-        .where(
-            col(Run.id) == candidates.scalar_subquery(),
-            col(Run.status) == RunStatus.QUEUED.value,
-        )
-        .values(
-            status=RunStatus.RUNNING.value,
-            attempt=col(Run.attempt) + 1,
-            fence=col(Run.fence) + 1,
-            lease_owner=owner,
-            lease_until=lease_until,
-            started_at=func.coalesce(col(Run.started_at), type_coerce(now, UTCDateTime())),
-            waiting_text="",
-        )
-        .returning(Run)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    )
-    return (await session.scalars(statement)).first()
-
-
 async def start_attempt(
     session: AsyncSession, run: Run, *, agent_id: UUID | None, log_home: str, now: datetime
 ) -> Attempt:
@@ -175,7 +130,38 @@ async def start_attempt(
     return attempt
 
 
-# --- running -> queued, because the agent did not take the job ---
+# --- running -> queued ---
+
+
+async def requeue(  # noqa: PLR0913 - what one end consists of
+    session: AsyncSession,
+    hold: Hold,
+    ending: Ending,
+    outcome: Outcome,
+    *,
+    report: bytes,
+    log: LogSummary,
+    available_at: datetime,
+    counted: bool,
+    now: datetime,
+) -> bool:
+    """This attempt has ended as `ending` says, and another follows. Not if a stop is wanted.
+    `counted`: it costs one of the tries that the event allows."""
+    statement = (
+        _held(hold)
+        .where(col(Run.stop_requested_at).is_(None))
+        .values(
+            status=RunStatus.QUEUED.value,
+            available_at=available_at,
+            lane=None,
+            infra_faults=col(Run.infra_faults) + (0 if counted else 1),
+            **_NO_LEASE,
+        )
+    )
+    if await _changed(session, statement) != 1:
+        return False
+    await _end_attempt(session, hold.attempt_id, ending, outcome, report=report, log=log, now=now)
+    return True
 
 
 async def give_back(session: AsyncSession, hold: Hold, *, available_at: datetime) -> bool:
@@ -187,7 +173,8 @@ async def give_back(session: AsyncSession, hold: Hold, *, available_at: datetime
             status=RunStatus.QUEUED.value,
             attempt=col(Run.attempt) - 1,
             available_at=available_at,
-            started_at=None,
+            lane=None,
+            started_at=case((col(Run.attempt) > 1, col(Run.started_at)), else_=None),
             **_NO_LEASE,
         )
     )
@@ -227,6 +214,20 @@ async def finish(
     )
     if await _changed(session, statement) != 1:
         return False
+    await _end_attempt(session, hold.attempt_id, ending, outcome, report=report, log=log, now=now)
+    return True
+
+
+async def _end_attempt(
+    session: AsyncSession,
+    attempt_id: UUID,
+    ending: Ending,
+    outcome: Outcome,
+    *,
+    report: bytes,
+    log: LogSummary,
+    now: datetime,
+) -> None:
     values: dict[str, Any] = {
         "status": ending.status.value,
         "reason": ending.reason.value,
@@ -242,8 +243,7 @@ async def finish(
     }
     if outcome.image_digest:
         values["image_digest"] = outcome.image_digest
-    await _update_attempt(session, hold.attempt_id, values)
-    return True
+    await _update_attempt(session, attempt_id, values)
 
 
 async def complete(
@@ -352,6 +352,46 @@ async def fail_queued(
     return await _changed(session, statement) == 1
 
 
+# --- between two tries ---
+
+
+async def try_now(session: AsyncSession, run_id: UUID, *, now: datetime) -> bool:
+    """The next try waits no longer."""
+    statement = _between_tries(run_id).values(available_at=now, lane=None)
+    return await _changed(session, statement.where(col(Run.available_at) > now)) == 1
+
+
+async def give_up(session: AsyncSession, run_id: UUID, *, by: str, now: datetime) -> bool:
+    """queued -> failed: there will be no further try; the run ends as its last attempt did."""
+    last = await attempt_of(session, run_id)
+    if last is None:
+        return False
+    text = f"{last.reason_text} No further try: {by} gave up.".strip()
+    statement = _between_tries(run_id).values(
+        status=RunStatus.FAILED.value,
+        reason=last.reason,
+        reason_text=text,
+        exit_code=last.exit_code,
+        finished_at=now,
+        search_text=col(Run.search_text) + f" {text.lower()}",
+        waiting_text="",
+    )
+    return await _changed(session, statement) == 1
+
+
+def _between_tries(run_id: UUID) -> Any:
+    return update(Run).where(
+        col(Run.id) == run_id, col(Run.status) == RunStatus.QUEUED.value, col(Run.attempt) > 0
+    )
+
+
+async def attempts_of(session: AsyncSession, run_id: UUID) -> Sequence[Attempt]:
+    """All tries of a run, the first one first."""
+    statement = select(Attempt).where(col(Attempt.run_id) == run_id).order_by(col(Attempt.number))
+    plain = defer(Attempt.outcome, raiseload=True)  # pyright: ignore[reportArgumentType]
+    return (await session.exec(statement.options(plain))).all()
+
+
 # --- leases ---
 
 
@@ -426,14 +466,6 @@ async def record_progress(session: AsyncSession, attempt_id: UUID, values: dict[
         .values(**values)
     )
     await _changed(session, statement)
-
-
-async def next_available(session: AsyncSession, now: datetime) -> datetime | None:
-    """When the next run that waits for its time may be claimed."""
-    statement = select(func.min(col(Run.available_at))).where(
-        text("status = 'queued'"), col(Run.available_at) > now
-    )
-    return (await session.exec(statement)).one()
 
 
 async def is_over(session: AsyncSession, run_id: UUID) -> bool:

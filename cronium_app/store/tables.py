@@ -159,6 +159,10 @@ class Agent(SQLModel, table=True):
     last_seen_at: datetime | None = None
 
 
+def _partial(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+
+
 class Run(SQLModel, table=True):
     """One execution of an event. The row is the queue entry."""
 
@@ -175,14 +179,13 @@ class Run(SQLModel, table=True):
         Index("ix_runs_search", "owner_id", "created_at", "id", "hidden", "search_text").ddl_if(
             dialect="sqlite"
         ),
-        Index(
-            "ix_runs_queue",
-            text("priority DESC"),
-            "available_at",
-            "id",
-            sqlite_where=text("status = 'queued'"),
-            postgresql_where=text("status = 'queued'"),
-        ),
+        # The queue: the runs of a lane in their order. See store.queue.
+        _partial("ix_runs_queue", "lane", "available_at", "id", where="status = 'queued'"),
+        _partial("ix_runs_waiting", "event_id", where="status = 'queued'"),
+        _partial("ix_runs_between", "event_id", where="status = 'queued' AND attempt > 0"),
+        _partial("ix_runs_expiry", "expires_at", where="status = 'queued'"),
+        _partial("ix_runs_event_running", "event_id", where="status = 'running'"),
+        _partial("ix_runs_group_running", "group_key", where="status = 'running'"),
         Index(
             "ix_runs_lease",
             "lease_until",
@@ -208,15 +211,22 @@ class Run(SQLModel, table=True):
     schedule_id: UUID | None = None  # no foreign key: a deleted schedule's runs keep its id
     fire_time: datetime | None = None
     priority: int = 0
+    exclusive: bool = False  # not beside another run of its event
+    group_key: str = ""  # what it holds while it runs; see domain.concurrency
+    group_limit: int = 0  # how many may hold that
+    lane: UUID | None = None  # its place in the queue; None: not sorted in yet
     created_at: datetime
     available_at: datetime  # not to be claimed before
+    expires_at: datetime | None = None  # not to be started after, unless it has begun before
     waiting_text: str = ""  # why it is still queued, in words
     started_at: datetime | None = None
     finished_at: datetime | None = None
     duration_ms: int | None = Field(default=None, sa_column=Column(BigInteger))
     stop_requested_at: datetime | None = None
     stop_requested_by: str = ""
+    stop_reason: str = ""  # other than that a person asked for it
     attempt: int = 0  # number of the current attempt, 0 before the first
+    infra_faults: int = 0  # attempts that ended before the script began, by no fault of its own
     fence: int = 0
     lease_owner: str | None = None
     lease_until: datetime | None = None
@@ -225,6 +235,40 @@ class Run(SQLModel, table=True):
     inputs: str = Field(default="{}", sa_column=Column(Text, nullable=False))
     outputs: str = Field(default="{}", sa_column=Column(Text, nullable=False))
     conditions: str = Field(default="{}", sa_column=Column(Text, nullable=False))
+
+
+class QueueTurn(SQLModel, table=True):
+    """An event with runs in the queue at one priority: the lowest number goes next."""
+
+    __tablename__ = "queue_turns"
+    __table_args__ = (
+        Index("ix_queue_turns_order", text("priority DESC"), "number"),
+        Index("ix_queue_turns_number", "number"),
+    )
+    event_id: UUID = Field(foreign_key="events.id", ondelete="CASCADE", primary_key=True)
+    priority: int = Field(primary_key=True)
+    number: int = Field(sa_column=Column(BigInteger, nullable=False))
+    next_at: datetime | None = None  # not later than the first of its lanes
+
+
+class QueueLane(SQLModel, table=True):
+    """Queued runs of one event that wait for the same things, in order of `available_at`."""
+
+    __tablename__ = "queue_lanes"
+    __table_args__ = (
+        Index("ix_queue_lanes_event", "event_id", "priority", "next_at"),
+        Index("ix_queue_lanes_next", "next_at"),
+    )
+    id: UUID = Field(primary_key=True)
+    event_id: UUID = Field(foreign_key="events.id", ondelete="CASCADE")
+    priority: int
+    place: str
+    image: str
+    exclusive: bool
+    begun: bool  # between two tries
+    group_key: str
+    group_limit: int
+    next_at: datetime | None = None  # not later than the first of its runs
 
 
 class Attempt(SQLModel, table=True):

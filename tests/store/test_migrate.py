@@ -48,7 +48,7 @@ def test_the_queue_has_its_index(kind, request, migrated_sqlite):
             sql = db.execute("SELECT sql FROM sqlite_master WHERE name='ix_runs_queue'").fetchone()
             plan = db.execute(
                 "EXPLAIN QUERY PLAN SELECT q.id FROM runs AS q WHERE q.status = 'queued' "
-                "ORDER BY q.priority DESC, q.available_at, q.id LIMIT 1"
+                "AND q.lane = x'00' ORDER BY q.available_at, q.id LIMIT 1"
             ).fetchall()
         assert "ix_runs_queue" in str(plan)
         assert "TEMP B-TREE" not in str(plan)
@@ -59,7 +59,7 @@ def test_the_queue_has_its_index(kind, request, migrated_sqlite):
         with psycopg.connect(host=url.query["host"], user="cronium", dbname=url.database) as db:
             sql = db.execute("SELECT indexdef FROM pg_indexes WHERE indexname='ix_runs_queue'"
                              ).fetchone()  # fmt: skip
-    assert re.search(r"priority DESC.*available_at.*WHERE .*status.* = 'queued'", sql[0])
+    assert re.search(r"lane, available_at.*WHERE .*status.* = 'queued'", sql[0])
 
 
 def test_an_up_to_date_database_is_left_alone(tmp_path):

@@ -9,7 +9,7 @@ from sqlmodel import select
 from agent.jobs import Outcome, Reason
 from cronium_app.domain.ids import new_id
 from cronium_app.domain.outcomes import Circumstances, describe
-from cronium_app.store import runs
+from cronium_app.store import queue, runs
 from cronium_app.store.database import Database
 from cronium_app.store.runs import Hold, LogSummary
 from cronium_app.store.tables import Attempt, Run
@@ -97,7 +97,7 @@ async def test_a_run_whose_time_has_not_come_is_left_alone(db, clock, add_run):
     await add_run(available_at=clock.now() + timedelta(seconds=5))
     assert await claim(db, clock) is None
     async with db.read() as session:
-        assert await runs.next_available(session, clock.now()) == clock.now() + timedelta(seconds=5)
+        assert await queue.next_moment(session, clock.now()) == clock.now() + timedelta(seconds=5)
     clock.travel(5)
     assert await claim(db, clock) is not None
 
