@@ -76,13 +76,14 @@ async def setup(request: Request, services: ServicesDep, caller: CallerDep) -> R
 async def logout(
     request: Request, services: ServicesDep, caller: CallerDep, identity: IdentityDep
 ) -> Response:
-    """The session ends at once; its sockets are closed."""
+    """The session ends at once; its sockets are closed. What was typed and not saved stays in the
+    browser's store under its writer's id: it is to survive a sign-out.
+    """
     is_form = _content_type(request) == FORM
     if identity.actor.via == "session":
         await accounts.sign_out(services, identity)
     response: Response = RedirectResponse(LOGIN, 303) if is_form else JSONResponse({"next": LOGIN})
     response.headers.append("set-cookie", clear_cookie(secure=caller.secure))
-    response.headers["Clear-Site-Data"] = '"storage"'  # what the tab remembers of this person
     return response
 
 

@@ -136,6 +136,7 @@ class EditorState(AppState):
 
     def _begin(self, event_id: str, key: str) -> bool:
         """Another event than before: forget the last one. False if it is the same."""
+        key = f"{guard.actor().user_id}:{key}"  # another person at this browser sees none of it
         if self.draft_key == key:
             return False
         self._put(
