@@ -5,6 +5,7 @@ Before this is imported to serve, `Settings.process_environment()` must be in `o
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import Any, cast
 import structlog
 import uvicorn
 import uvloop
+from reflex.compiler import compiler
 
 from agent.engine import Engine, EngineConfig
 from cronium_app.actions import accounts
@@ -24,7 +26,7 @@ from cronium_app.api.app import build_api
 from cronium_app.security.keyring import KeyringError
 from cronium_app.services import VERSION, Services, configure_logging, running, services
 from cronium_app.settings import ROOT, Settings
-from cronium_app.store.folder import FolderInUse, FolderLock, FolderUnusable
+from cronium_app.store.folder import FolderLock
 from cronium_app.store.migrate import MigrationError
 from cronium_app.ui import guard, push
 from cronium_app.ui.app import build_app
@@ -52,17 +54,14 @@ app = build_app(build_api(client_dir=_client))
 _guard = guard.install(app, _identify, _note_refusal)
 
 
-def serve(settings: Settings, *, say: Callable[[str], None] = print) -> None:
-    """Run until SIGTERM or Ctrl-C. `say` gets the lines for people. Raises StartRefused."""
+def serve(settings: Settings, lock: FolderLock, *, say: Callable[[str], None] = print) -> None:
+    """Run until SIGTERM or Ctrl-C. `lock` is that of the data folder, taken by the caller. `say`
+    gets the lines for people. Raises StartRefused."""
     if not (settings.client_dir / "index.html").exists():
         raise StartRefused(
             f"The pages are not built (no client in {settings.client_dir}): run `make up`."
         )
     configure_logging(settings.log_level)
-    try:
-        lock = FolderLock(settings.data_dir)
-    except (FolderInUse, FolderUnusable) as error:
-        raise StartRefused(str(error)) from error
     try:
         with _listener(settings) as listener:
             address = _address(settings, listener)
@@ -71,8 +70,6 @@ def serve(settings: Settings, *, say: Callable[[str], None] = print) -> None:
                 runner.run(_serve(settings, listener, address, say))
     except (MigrationError, KeyringError, CroniumError) as error:
         raise StartRefused(str(error)) from error
-    finally:
-        lock.release()
 
 
 async def _serve(
@@ -80,6 +77,9 @@ async def _serve(
 ) -> None:
     async with running(settings, local_agent=_engine(settings)) as built, _pushes(built):
         code = await accounts.first_start(built, settings.admin_email, settings.admin_password)
+        # The client is built, and no page of it makes states of its own: nothing to evaluate, and
+        # nothing to note down in the client's folder, which may be read-only.
+        cast("Any", compiler)._read_stateful_pages_marker = list
         asgi = app()
         cast("Any", app.sio).eio.cors_allowed_origins = None  # same origin; see rxconfig.py
         config = uvicorn.Config(
@@ -90,6 +90,7 @@ async def _serve(
             server_header=False,
             timeout_graceful_shutdown=GRACEFUL_S,
             ws_max_size=4 * 1024 * 1024,
+            ws_per_message_deflate=False,  # a core's time for a log that is read next door
         )
         await _Server(config, built, address, code, say).serve(sockets=[listener])
 
@@ -160,6 +161,7 @@ class _Server(uvicorn.Server):
         self._say(f"Cronium is ready: {self._address}")
         if self._setup_code is not None:
             self._say(f"Set up the administrator: {self._address}/setup#{self._setup_code}")
+        _settle_memory()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -183,6 +185,15 @@ class _Server(uvicorn.Server):
         watchdog.daemon = True
         watchdog.start()
         self.should_exit = True
+
+
+def _settle_memory() -> None:
+    """What is there now stays: looking through it again and again for garbage would stop the loop
+    for a tenth of a second each time."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(5_000, 20, 20)
 
 
 def _farewell(running_count: int) -> str:

@@ -6,7 +6,6 @@ running when waiting ended, 5 refused by the server, 6 no server answers.
 Modules are imported when a command needs them: `cronium --help` answers at once.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -36,13 +35,10 @@ def serve(
     data: Annotated[Path | None, typer.Option(help="Data folder.")] = None,
 ) -> None:
     """Start the server, in the foreground."""
+    from cronium_app.cli import serving
     from cronium_app.settings import load_settings
 
-    settings = load_settings({"host": host, "port": port, "data_dir": data})
-    os.environ.update(settings.process_environment())  # before Reflex is imported
-    from cronium_app import cronium_app as root
-
-    root.serve(settings)
+    serving.serve(load_settings({"host": host, "port": port, "data_dir": data}))
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
 """Starting, stopping and refusing to start: the server as a process."""
 
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from tests.conftest import CRONIUM
+from tests.conftest import CRONIUM, ROOT
 from tests.faults.conftest import ADMIN
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
@@ -15,15 +17,31 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 def test_a_second_server_on_the_same_folder_refuses_and_names_the_first(start_server):
     first = start_server()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     second = subprocess.run(
         [CRONIUM, "serve", "--data", str(first.data), "--port", "0"],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Within a second: it did not import first what a server needs. Processor time, since the
+    # machine may be busy.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
     assert second.returncode != 0
     assert f"process {first.pid}" in second.stderr
     assert first.url in second.stderr
     assert "Traceback" not in second.stderr
     assert first.runs
+
+
+def test_nothing_is_written_to_the_folder_of_the_client(start_server, tmp_path):
+    web = tmp_path / "web"
+    shutil.copytree(ROOT / ".web" / "build" / "client", web / "build" / "client")
+    before = sorted(web.rglob("*"))
+    server = start_server(
+        CRONIUM_CLIENT_DIR=str(web / "build" / "client"), CRONIUM_BUILTIN_AGENT="false"
+    )
+    assert server.stop() == 0
+    assert sorted(web.rglob("*")) == before
 
 
 @pytest.mark.docker
