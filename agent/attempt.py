@@ -23,6 +23,7 @@ from agent.containers import (
     LABEL_EPOCH,
     LABEL_KIND,
     LABEL_RUN,
+    MAX_VOLUMES,
     Attachment,
     Containers,
     ContainerState,
@@ -58,6 +59,10 @@ _PROVISIONAL_AFTER_S = 1.0  # the status does not wait longer than this for a la
 _RETRY_S = 1.0
 _KILL_AGAIN_S = 2.0
 _NOTHING_SHA256 = hashlib.sha256().hexdigest()
+
+
+class _UnusableImage(Exception):
+    """The image asks for what no job gets; the message is one sentence for the user."""
 
 
 class Host(Protocol):
@@ -239,6 +244,8 @@ class Attempt:
         except ImageUnavailable as error:
             reason, permanent = Reason.IMAGE_UNAVAILABLE, error.permanent
             verdict = Verdict(reason=reason, exit_code=None, detail=str(error), permanent=permanent)
+        except _UnusableImage as error:
+            verdict = Verdict(reason=Reason.BAD_IMAGE, exit_code=None, detail=str(error))
         except EngineRefused as error:
             verdict = _refused(self.job, error)
         await self._remove_containers()
@@ -246,11 +253,20 @@ class Attempt:
         return None
 
     async def _place(self) -> Attachment:
-        """A container that runs and gets its job. Raises ImageUnavailable, EngineRefused, EngineDown."""
+        """A container that runs and gets its job.
+
+        Raises ImageUnavailable, _UnusableImage, EngineRefused, EngineDown.
+        """
         self._show(Phase.SETUP, "")
         image = await self._host.images.ensure(self.job.image, self._show_image)
         containers = self._host.containers
-        container_id = await self._create(image)
+        volumes = await containers.volumes(image)
+        if len(volumes) > MAX_VOLUMES:
+            raise _UnusableImage(
+                f"The image {self.job.image} declares {len(volumes)} volumes; "
+                f"{MAX_VOLUMES} are allowed."
+            )
+        container_id = await self._create(image, volumes)
         attachment = await containers.attach(container_id)
         try:
             nonce = secrets.token_hex(16)
@@ -275,8 +291,8 @@ class Attempt:
         self._begin(now_ms(), elapsed_s())
         return attachment
 
-    async def _create(self, image: str) -> str:
-        profile = _profile(self.job, image, self._host.cpu_count)
+    async def _create(self, image: str, volumes: tuple[str, ...]) -> str:
+        profile = _profile(self.job, image, volumes, self._host.cpu_count)
         labels = {
             LABEL_RUN: self.job.run_id,
             LABEL_ATTEMPT: self.id,
@@ -598,8 +614,7 @@ class Attempt:
 
     async def _displace(self) -> None:
         """Its container never ran the job: the next try makes another one."""
-        container_id = self._placed.container_id
-        await self._host.containers.remove(container_id)
+        await self._remove_containers()
         await self._host.journal.append(self._record(Displaced))
 
     async def remove_now(self) -> None:
@@ -621,6 +636,7 @@ class Attempt:
                 self._host.engine_failed()
             except EngineRefused as error:
                 _log.warning("attempt %s: its container stays for now: %s", self.id, error)
+                self._show(Phase.CLEANUP, f"its container cannot be removed yet: {error}")
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 30.0)
             else:
@@ -716,7 +732,7 @@ class Attempt:
         self._host.progressed(self)
 
 
-def _profile(job: Job, image: str, cpu_count: int) -> Profile:
+def _profile(job: Job, image: str, volumes: tuple[str, ...], cpu_count: int) -> Profile:
     limits = job.limits
     return Profile(
         image=image,
@@ -727,6 +743,7 @@ def _profile(job: Job, image: str, cpu_count: int) -> Profile:
         # More than the machine has is an error to the engine, and no limit to anybody else.
         cpus=min(limits.cpus, float(cpu_count)),
         pids=limits.pids,
+        volumes=volumes,
     )
 
 

@@ -6,6 +6,8 @@ same engine are never touched. Names and ids in URLs come from our own records o
 
 import asyncio
 import json
+import posixpath
+import time
 from collections.abc import AsyncIterator, Awaitable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +30,14 @@ KIND_JOB = "job"
 
 CONTROL_MB = 16  # the tmpfs the payload is unpacked in
 SHM_MB = 16
+VOLUME_MB = 16  # of each place that the image declares as a volume
+MAX_VOLUMES = 16
 _INODES_PER_MB = 200
 _QUICK_S = 60.0  # no short request to a healthy engine takes longer
+
+_REMOVAL_S = 10.0  # then it is said, and whoever asked decides when to ask again
+_REMEMBERED_IMAGES = 100
+_OWN_FOLDERS = {runtime.WORK_FOLDER, runtime.CONTROL_FOLDER, "/tmp"}  # noqa: S108
 
 _T = TypeVar("_T")
 
@@ -67,6 +75,9 @@ class Profile:
     tmp_mb: int
     cpus: float
     pids: int
+    # What the image declares: without something of ours on it, the engine would lay a folder of
+    # its own disk there, writable and of any size.
+    volumes: tuple[str, ...] = ()
 
     def config(self) -> dict[str, Any]:
         """The body of a create request, without labels."""
@@ -90,7 +101,9 @@ class Profile:
 
     def _host_config(self) -> dict[str, Any]:
         # tmpfs counts as memory of the container: a full one shall be ENOSPC, not a kill.
-        memory = (self.memory_mb + self.work_mb + self.tmp_mb + CONTROL_MB + SHM_MB) << 20
+        volumes_mb = len(self.volumes) * VOLUME_MB
+        memory_mb = self.memory_mb + self.work_mb + self.tmp_mb + CONTROL_MB + SHM_MB + volumes_mb
+        memory = memory_mb << 20
         return {
             "NetworkMode": "bridge" if self.network else "none",
             "Init": True,
@@ -103,6 +116,7 @@ class Profile:
             "IpcMode": "private",
             "ShmSize": SHM_MB << 20,
             "Tmpfs": {
+                **{path: _tmpfs(VOLUME_MB, "noexec") for path in self.volumes},
                 runtime.WORK_FOLDER: _tmpfs(self.work_mb, "exec"),
                 runtime.CONTROL_FOLDER: _tmpfs(CONTROL_MB, "noexec"),
                 "/tmp": f"rw,nosuid,nodev,noexec,size={self.tmp_mb}m,mode=1777"  # noqa: S108
@@ -198,12 +212,27 @@ class Containers:
     def __init__(self, docker: aiodocker.Docker, owner: str) -> None:
         self._docker = docker
         self._owner = owner
+        self._volumes: dict[str, tuple[str, ...]] = {}
 
     async def list_own(self) -> list[Found]:
         """Every container of this agent, in whatever state."""
         filters = json.dumps({"label": [f"{LABEL_OWNER}={self._owner}"]})
         found = await self._ask(self._docker.containers.list(all=1, filters=filters))
         return [_found(container._container) for container in found]  # pyright: ignore[reportPrivateUsage]
+
+    async def volumes(self, image_id: str) -> tuple[str, ...]:
+        """The folders that an image wants as volumes, without those that a job has anyway.
+
+        Remembered: an image of this id ("sha256:...") never changes.
+        """
+        if image_id not in self._volumes:
+            shown = await self._ask(self._docker.images.inspect(image_id))
+            config: dict[str, Any] = shown.get("Config") or {}
+            wanted = {posixpath.normpath(path) for path in config.get("Volumes") or ()}
+            while len(self._volumes) >= _REMEMBERED_IMAGES:
+                del self._volumes[next(iter(self._volumes))]
+            self._volumes[image_id] = tuple(sorted(wanted - _OWN_FOLDERS))
+        return self._volumes[image_id]
 
     async def create(self, profile: Profile, name: str, labels: dict[str, str]) -> str:
         """Returns the container's id. Raises NameTaken."""
@@ -260,7 +289,11 @@ class Containers:
                 raise
 
     async def remove(self, container_id: str) -> None:
-        """Kills what still runs, removes, and returns when it is verified gone."""
+        """Kills what still runs, removes, and returns when it is verified gone.
+
+        Raises EngineRefused also when that takes the engine unusually long.
+        """
+        complaint, pause_s, deadline = "", 0.1, time.monotonic() + _REMOVAL_S
         while True:
             try:
                 await self._ask(self._container(container_id).delete(force=True, v=True))
@@ -269,9 +302,14 @@ class Containers:
                     return
                 if error.status != 409:  # 409: somebody is removing it already
                     raise
+                complaint = f" ({error})"
             if await self.inspect(container_id) is None:
                 return
-            await asyncio.sleep(0.1)
+            if time.monotonic() >= deadline:
+                text = f"Container {container_id[:12]} is still there{complaint}."
+                raise EngineRefused(409, text)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 2.0)
 
     async def logs(self, container_id: str, *, follow: bool) -> AsyncIterator[bytes]:
         """The multiplexed bytes of the engine's own log, from the beginning, with timestamps."""

@@ -84,10 +84,11 @@ class Engine:
         self._up = asyncio.Event()
         self._look_again = asyncio.Event()
         self._engine_detail = "The container engine has not answered yet."
-        self._disk_full = False
+        self._disk_complaint = ""
         self._warming: asyncio.Task[Any] | None = None
         self.cpu_count = os.cpu_count() or 1
-        self.disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="cronium-disk")
+        # Made by each `run`.
+        self.disk: ThreadPoolExecutor
         self.journal: Journal
         self.containers: Containers
         self.images: ImageStore
@@ -95,13 +96,17 @@ class Engine:
     # --- life ---
 
     async def run(self) -> None:
-        """Until cancelled; then it detaches: containers go on, another run adopts them.
+        """Until cancelled; then it detaches: containers go on, another run adopts them, be it
+        of this object or in another process.
 
         Raises RuntimeError when another engine uses the same data folder.
         """
         lock = _lock(self._folder)
         docker: aiodocker.Docker | None = None
         try:
+            self._attempts, self._runs = {}, {}
+            self._up.clear()
+            self.disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="cronium-disk")
             self.journal = Journal(self._folder / "journal", self.disk)
             connector, docker = _connect(self._config.docker_socket)
             self.containers = Containers(docker, self.agent_id)
@@ -193,7 +198,7 @@ class Engine:
         while True:
             self._look_again.clear()
             complaint = await self._look(docker)
-            self._disk_full = await asyncio.to_thread(_is_disk_full, self._folder)
+            await self._look_at_disk()
             if complaint is None and not (was_up and self._up.is_set()):
                 await self._came_up()
             elif complaint is not None:
@@ -227,6 +232,14 @@ class Engine:
         except (aiodocker.DockerError, aiohttp.ClientError, OSError, ValueError) as error:
             return _why_down(error, self._config.docker_socket)
         return None
+
+    async def _look_at_disk(self) -> None:
+        complaint = await asyncio.to_thread(_disk_complaint, self._folder)
+        if complaint != self._disk_complaint:
+            self._disk_complaint = complaint
+            if complaint:
+                _log.warning("%s", complaint)
+            self._beat()
 
     async def _came_up(self) -> None:
         self._up.set()
@@ -288,10 +301,12 @@ class Engine:
         )
 
     def heartbeat(self) -> Heartbeat:
+        is_up = self._up.is_set()
         return Heartbeat(
-            free_slots=self._free_slots(),
-            engine="up" if self._up.is_set() else "down",
-            engine_detail=self._engine_detail,
+            free_slots=0 if self._disk_complaint else self._free_slots(),
+            engine="up" if is_up else "down",
+            engine_detail=(is_up and self._disk_complaint) or self._engine_detail,
+            degraded=self._disk_complaint,
             images=self.images.states(),
         )
 
@@ -347,8 +362,8 @@ class Engine:
             return _refusal(job, "invalid", complaint)
         if not self._up.is_set():
             return _refusal(job, "engine_down", self._engine_detail)
-        if self._disk_full:
-            return _refusal(job, "no_slot", "The agent's disk is nearly full.")
+        if self._disk_complaint:
+            return _refusal(job, "no_slot", self._disk_complaint)
         if self._free_slots() <= 0 and held is None:
             return _refusal(job, "no_slot", "")
         return None
@@ -486,8 +501,18 @@ def _why_down(error: Exception, socket: str | None) -> str:
     return f"The container engine at {where} does not work: {text[:200]}"
 
 
-def _is_disk_full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < _MIN_FREE_BYTES
+def _disk_complaint(folder: Path) -> str:
+    """ "" if there is room for jobs, else one sentence."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return f"The disk of this agent cannot be used: {error.strerror}."
+    if free >= _MIN_FREE_BYTES:
+        return ""
+    return (
+        f"The disk of this agent is nearly full: {free >> 20} MB are free at {folder}, "
+        f"and jobs wait until there are {_MIN_FREE_BYTES >> 20} MB."
+    )
 
 
 def _hear(task: "asyncio.Task[Any]") -> None:

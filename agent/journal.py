@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -201,6 +202,8 @@ class Journal:
         self._writer: asyncio.Task[None] | None = None
         self._size = 0
         self._compacted_size = 0
+        self._half_written = False  # after `_size` there is half a record
+        self._renamed = False  # the file has a name that may not be on the disk yet
         self.state = JournalState()
         self._fd = self._open()
 
@@ -274,34 +277,50 @@ class Journal:
         return fd
 
     def _write(self, data: bytes) -> None:
+        self._mend()
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._fd, view) :]
+            _write_all(self._fd, data)
             os.fdatasync(self._fd)
         except OSError:
-            # Half a record in the middle would hide all that follow it.
-            os.ftruncate(self._fd, self._size)
+            self._half_written = True
+            with suppress(OSError):
+                self._mend()
             raise
         self._size += len(data)
+
+    def _mend(self) -> None:
+        """Makes good what failed earlier; as long as it cannot, nothing that is written counts:
+        half a record would hide all that follow it, and a file without a name is lost."""
+        if self._half_written:
+            os.ftruncate(self._fd, self._size)
+            self._half_written = False
+        if self._renamed:
+            _sync_folder(self._path.parent)
+            self._renamed = False
 
     def _replace(self, data: bytes) -> None:
         fresh = self._path.with_suffix(".new")
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         fd = os.open(fresh, flags, 0o600)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            _write_all(fd, data)
             os.fsync(fd)
             fresh.rename(self._path)
         except OSError:
             os.close(fd)
             raise
-        _sync_folder(self._path.parent)
-        os.close(self._fd)
-        self._fd = fd
+        # From here on the old file has no name: whatever follows belongs into the new one.
+        old, self._fd = self._fd, fd
         self._size = self._compacted_size = len(data)
+        self._half_written, self._renamed = False, True
+        os.close(old)
+        self._mend()
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
 
 
 def _settle(

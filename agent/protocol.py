@@ -77,7 +77,8 @@ class Hello(_Message, frozen=True, kw_only=True):
 class Heartbeat(_Message, frozen=True, kw_only=True):
     free_slots: int
     engine: Literal["up", "down"]
-    engine_detail: str = ""  # one sentence when down, else the engine's version
+    engine_detail: str = ""  # one sentence when down or degraded, else the engine's version
+    degraded: str = ""  # one sentence why no job is taken though the engine is up
     images: list[ImageState] = []
 
 

@@ -1,13 +1,16 @@
 """One job from Start to Finished, in real containers: what it sees, what it may, how it ends."""
 
 import asyncio
+import errno
 import hashlib
 import json
 import time
 
 import pytest
-from harness import engine_and_server, make_job, nothing_held
+from harness import config, connected, engine_and_server, make_job, nothing_held, running
 
+from agent import engine as engine_module
+from agent.engine import Engine
 from agent.jobs import Phase, Reason
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images"), pytest.mark.timeout(240)]
@@ -613,3 +616,43 @@ async def test_a_name_that_is_no_image_never_reaches_the_engine(server, image):
     record = await server.run_job(make_job("true", image=image))
     assert record.outcome.reason is Reason.IMAGE_UNAVAILABLE
     assert record.outcome.permanent
+
+
+async def test_an_engine_can_be_run_again(tmp_path):
+    engine = Engine(config(tmp_path))
+    for _ in range(2):
+        async with running(engine), connected(engine) as server:
+            await server.until(lambda s=server: s.heartbeats[-1].engine == "up")
+            record = await server.run_job(make_job("echo hi"))
+            assert record.stdout == b"hi\n"
+            await nothing_held(engine)
+
+
+async def test_a_disk_that_cannot_be_looked_at_takes_no_jobs_and_ends_nothing(
+    tmp_path, monkeypatch
+):
+    def refuse(_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(engine_module, "_WATCH_S", 0.1)
+    async with engine_and_server(tmp_path) as (_, server):
+        with monkeypatch.context() as patch:
+            patch.setattr(engine_module.shutil, "disk_usage", refuse)
+            await server.until(lambda: server.heartbeats[-1].degraded)
+            assert "cannot be used" in server.heartbeats[-1].degraded
+            assert server.heartbeats[-1].free_slots == 0
+        await server.until(lambda: not server.heartbeats[-1].degraded)
+        record = await server.run_job(make_job("echo hi"))
+        assert record.stdout == b"hi\n"
+
+
+async def test_a_full_disk_is_said_and_offers_no_slot(tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_module, "_MIN_FREE_BYTES", 1 << 62)
+    async with engine_and_server(tmp_path) as (_, server):
+        await server.until(lambda: server.heartbeats[-1].degraded)
+        beat = server.heartbeats[-1]
+        assert (beat.engine, beat.free_slots) == ("up", 0)
+        assert beat.degraded == beat.engine_detail
+        assert beat.degraded.startswith("The disk of this agent is nearly full")
+        record = await server.run_job(make_job("true"))
+        assert (record.refused[0].why, record.refused[0].detail) == ("no_slot", beat.degraded)

@@ -4,14 +4,18 @@ import asyncio
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 import time
 
+import aiodocker
 import pytest
 from harness import Server, engine_and_server, make_job, nothing_held
 
 from agent import attempt as attempt_module
+from agent import containers as containers_module
+from agent.containers import EngineRefused
 from agent.jobs import Reason
 from agent.protocol import FinishAck, LogAck, LogChunk, Resume
 from agent.spool import Spool
@@ -55,6 +59,48 @@ async def test_an_image_without_the_interpreter_is_explained(tmp_path):
         assert (end.reason, end.exit_code) == (Reason.BAD_IMAGE, None)
         assert end.detail == "The image cronium/bash has no `node`, which a Node.js job needs."
         assert record.log == b""
+
+
+VOLUMES = ("/data", "/opt/kept", "/tmp", "/job/sub", "/with:colon")
+
+
+def build_with_volumes(base: str, name: str, volumes: tuple[str, ...]) -> None:
+    text = f"FROM {base.removeprefix('sha256:')[:12]}\nVOLUME {json.dumps(volumes)}\n"
+    build = ["docker", "build", "-q", "-t", name, "-"]
+    subprocess.run(build, input=text.encode(), check=True, capture_output=True)
+
+
+@pytest.fixture
+def volume_image():
+    name = f"cronium-test/volumes:{os.getpid()}"
+    yield name
+    subprocess.run(["docker", "rmi", "-f", name], check=True, stdout=-3)
+
+
+async def test_a_volume_of_an_image_is_no_way_around_the_limits(tmp_path, volume_image):
+    """Small, in memory, and gone with the container; nothing of it on the host's disk."""
+    script = f"""
+for d in {" ".join(VOLUMES)}; do
+  echo "$d $(stat -f -c %T $d)"; echo x >$d/file || echo "$d cannot be written"
+done
+head -c 100000000 /dev/zero >/data/big || echo full
+"""
+    async with engine_and_server(tmp_path) as (engine, server):
+        build_with_volumes(await engine.images.ensure("cronium/bash"), volume_image, VOLUMES)
+        record = await server.run_job(make_job(script, image=volume_image))
+        expected = "".join(f"{place} tmpfs\n" for place in VOLUMES) + "full\n"
+        assert record.stdout.decode() == expected, record.outcome
+        assert record.outcome.reason is Reason.EXITED
+
+
+async def test_an_image_with_too_many_volumes_is_refused_in_a_sentence(tmp_path, volume_image):
+    async with engine_and_server(tmp_path) as (engine, server):
+        many = tuple(f"/v{number}" for number in range(17))
+        build_with_volumes(await engine.images.ensure("cronium/bash"), volume_image, many)
+        record = await server.run_job(make_job("true", image=volume_image))
+        end = record.outcome
+        assert (end.reason, end.permanent) == (Reason.BAD_IMAGE, True)
+        assert end.detail == f"The image {volume_image} declares 17 volumes; 16 are allowed."
 
 
 async def test_a_disk_slower_than_the_job_does_not_hold_the_job_up(tmp_path, monkeypatch):
@@ -123,6 +169,28 @@ async def test_a_lost_chunk_is_sent_again(tmp_path):
         assert lost
         lines = range(100, 1100)
         assert record.stdout == b"".join(b"%d\n" % number for number in lines)
+
+
+async def test_a_container_that_cannot_be_removed_is_asked_for_ever_more_seldom(
+    tmp_path, monkeypatch
+):
+    async with engine_and_server(tmp_path) as (engine, _):
+        asked: list[float] = []
+
+        async def busy(*_, **__):
+            asked.append(time.monotonic())
+            raise aiodocker.DockerError(409, "removal is already in progress")
+
+        async def there(*_):
+            return "still there"
+
+        monkeypatch.setattr(containers_module, "_REMOVAL_S", 1.0)
+        monkeypatch.setattr(aiodocker.containers.DockerContainer, "delete", busy)
+        monkeypatch.setattr(engine.containers, "inspect", there)
+        with pytest.raises(EngineRefused, match="still there"):
+            await engine.containers.remove("0" * 64)
+        assert 3 <= len(asked) <= 6
+        assert asked[-1] - asked[-2] > 2 * (asked[1] - asked[0])
 
 
 async def test_resume_from_any_offset(tmp_path):

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -178,6 +179,63 @@ async def test_a_refusing_disk_is_reported_and_later_records_count(tmp_path, dis
     with pytest.raises(OSError, match="No space"):
         await one.append(Dropped(attempt_id="lost", epoch=1))
     monkeypatch.undo()
+    await one.append(Dropped(attempt_id="kept", epoch=1))
+    await one.close()
+    again = Journal(path, disk)
+    assert list(again.state.tombstones) == ["kept"]
+    await again.close()
+
+
+async def test_what_follows_a_compaction_that_failed_half_way_is_not_lost(
+    tmp_path, disk, monkeypatch
+):
+    """Renamed, but the folder not synced: what is written next has to be in the new file, and
+    counts only when the folder is on the disk too."""
+    path = tmp_path / "journal"
+    one = Journal(path, disk)
+    monkeypatch.setattr(journal_module, "_COMPACT_ABOVE", 2000)
+    refusing = True
+    real = os.fsync
+
+    def fsync(fd):
+        if refusing and stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    monkeypatch.setattr(journal_module.os, "fsync", fsync)
+    await one.append(story(make_job(b"x" * 3000))[0])
+    with pytest.raises(OSError, match="Input/output"):
+        await one.append(Dropped(attempt_id="refused", epoch=1))
+    refusing = False
+    await one.append(Dropped(attempt_id="later", epoch=1))
+    await one.close()
+    again = Journal(path, disk)
+    assert len(again.state.entries) == 1
+    assert "later" in again.state.tombstones
+    await again.close()
+
+
+async def test_half_a_record_that_cannot_be_cut_off_hides_nothing(tmp_path, disk, monkeypatch):
+    """The disk refuses, and refuses the cutting back too: nothing counts until that is done."""
+    path = tmp_path / "journal"
+    one = Journal(path, disk)
+    real = os.write
+
+    def half(fd, data):
+        real(fd, bytes(data)[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module.os, "ftruncate", refuse)
+        with monkeypatch.context() as deeper:
+            deeper.setattr(journal_module.os, "write", half)
+            with pytest.raises(OSError, match="No space"):
+                await one.append(Dropped(attempt_id="lost", epoch=1))
+        with pytest.raises(OSError, match="Input/output"):
+            await one.append(Dropped(attempt_id="refused", epoch=1))
     await one.append(Dropped(attempt_id="kept", epoch=1))
     await one.close()
     again = Journal(path, disk)
