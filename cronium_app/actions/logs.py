@@ -86,15 +86,16 @@ async def place(
     offset: int = 0,
 ) -> Place:
     """Where to begin reading: at a `line`; or at the beginning of a line about `tail` bytes before
-    the end, but at 0 if the log is no longer than `all_below`; or of one at or after `offset`."""
+    the end (both at 0 if the log is no longer than `all_below`); or of one at or after `offset`."""
     log, length = await open_log(services, actor, run_id, attempt)
     if log is None:
         return Place(offset=0, line=1, length=0)
+    if (line is not None or tail is not None) and length <= all_below:
+        return Place(offset=0, line=1, length=length)
     if line is not None:
         return await services.logs.place_of_line(log, line)
     if tail is not None:
-        whole = length <= max(tail, all_below)
-        offset = 0 if whole else length - tail
+        offset = max(0, length - tail)
     return await services.logs.place_at(log, offset)
 
 

@@ -6,8 +6,8 @@ The socket (`GET …/log/ws`) sends binary frames: 8 bytes offset, 8 bytes time 
     from=N                    byte N (0 without any of these)
     from=N&align=1            the first beginning of a line at or after byte N
     line=N                    the beginning of line N, or of the last line
-    tail=N[&all_below=M]      a line's beginning about N bytes before the end, but 0 for a log of
-                              at most M bytes
+    tail=N                    a line's beginning about N bytes before the end
+    all_below=M               with line or tail: a log of at most M bytes from 0, without `limit`
     limit=N                   at most N bytes of what is there now, then it closes
     skip=0                    everything, however fast the job is
     attempt=K                 the log of that attempt (0 or left out: the newest)
@@ -149,7 +149,7 @@ async def search_log(  # noqa: PLR0913 - one for each parameter
     services: ServicesDep,
     actor: ActorDep,
     run_id: str,
-    q: Annotated[str, Query(min_length=1, max_length=1000, description="words, or an expression")],
+    q: Annotated[str, Query(max_length=1000, description="words, or an expression")] = "",
     regex: Annotated[bool, Query(description="RE2 syntax, within one line")] = False,
     case: Annotated[bool, Query(description="upper and lower case differ")] = False,
     attempt: AttemptNumber = None,
@@ -262,10 +262,11 @@ class _Sender:
     async def run(self) -> None:
         try:
             start = await self._begin()
-            if self._wish.limit is None:
+            limit = self._wish.limit
+            if limit is None or (self._wish.seeks and start.length <= self._wish.all_below):
                 await self._follow(start.offset)
             else:
-                await self._piece(start, self._wish.limit)
+                await self._piece(start, limit)
             await self._socket.close()
         except (WebSocketDisconnect, RuntimeError):
             return  # the viewer left

@@ -230,6 +230,16 @@ async def test_the_tail_begins_with_a_line(services, opened, run_id):
     assert got[0][1].startswith(b"line %d of" % start["line"])
 
 
+async def test_a_small_log_comes_whole_and_live(services, opened, run_id):
+    await write(services, TEXT)
+    async with opened("line=5000&all_below=1000000&limit=10") as socket:
+        assert json.loads(await socket.recv())["start"]["offset"] == 0
+        await end(services, run_id)
+        said, got = await received(socket)
+    assert b"".join(data for _, data in got) == TEXT
+    assert "end" in said[-1]
+
+
 async def test_a_piece_and_no_more(services, opened, run_id):
     await write(services, TEXT)
     async with opened("from=100&limit=5000") as socket:
