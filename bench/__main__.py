@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.idle import idle, start_to_ready
 from bench.jobs import latency, throughput
+from bench.lateness import lateness
 from bench.listing import listing
 from bench.logs import line_latency, million_lines, replay
 from bench.loop import loop_lag
@@ -70,6 +71,12 @@ async def _listing(_: int) -> list[Figure]:
         return await listing(cronium)
 
 
+async def _lateness(_: int) -> list[Figure]:
+    async with product() as cronium:
+        await engine_ready(cronium)
+        return await lateness(cronium)
+
+
 async def _setup(_: int) -> list[Figure]:
     return await clean_clone()
 
@@ -86,6 +93,7 @@ PARTS: dict[str, Part] = {
     "idle": _idle,
     "start": _start,
     "listing": _listing,
+    "lateness": _lateness,
     "setup": _setup,
     "setup-fresh": _setup_fresh,
 }
