@@ -90,6 +90,23 @@ export function NavLink({ to, children }) {
   );
 }
 
+/** Puts one value into the address and keeps the other filters there, but not the place in the list. */
+export function QueryChip({ name, value = "", tone = "", children }) {
+  const { pathname, search } = useLocation();
+  const query = new URLSearchParams(search);
+  const on = (query.get(name) ?? "") === value;
+  for (const key of [name, "from", "to"]) query.delete(key);
+  if (value) query.set(name, value);
+  return (
+    <Link
+      to={query.size ? `${pathname}?${query}` : pathname}
+      className="chip" role="button" aria-pressed={on} data-tone={tone}
+    >
+      {children}
+    </Link>
+  );
+}
+
 const wordOf = (run) => (run.reason === "skipped" ? "skipped" : run.status);
 
 export function Ticks({ runs, slots = 30 }) {

@@ -59,9 +59,7 @@ def test_signing_out_closes_every_tab(person: Any) -> None:
     first, second = visitor.tab(context, "/"), visitor.tab(context, "/runs")
     expect(first.get_by_role("heading", name="Running now")).to_be_visible()
     expect(second.get_by_text("Nothing has run yet.")).to_be_visible()
-    first.get_by_role("button", name=re.compile("Account")).click()
-    first.get_by_text("Sign out").click()
-    first.wait_for_url("**/login**")
+    _sign_out(first)
     second.wait_for_url("**/login**", timeout=5_000)
     second.goto("/runs")
     second.wait_for_url("**/login**")
@@ -80,16 +78,25 @@ def test_unsaved_work_survives_reload_and_sign_out(ada: Visitor, event: dict[str
     page.reload()
     expect(page.locator(".cm-content")).to_contain_text("echo not saved yet")
     expect(page.get_by_placeholder("nightly-backup")).to_have_value("pages renamed")
-    context.clear_cookies()
-    page.goto("/login")
-    page.get_by_label("E-mail").fill(ADMIN)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("heading", name="Home").wait_for()
+    _sign_out(page)
+    _sign_in(page, ADMIN)
     page.goto(f"/events/{event['id']}")
     expect(page.locator(".cm-content")).to_contain_text("echo not saved yet")
     expect(page.get_by_placeholder("nightly-backup")).to_have_value("pages renamed")
     expect(page.locator("header").get_by_text("unsaved")).to_be_visible()
+
+
+def test_the_next_person_at_a_browser_sees_no_draft(ada: Visitor) -> None:
+    page = ada.page("/events/new?template=empty-bash")
+    _write(page, "echo only for ada\n")
+    page.wait_for_function(
+        "() => Object.values(localStorage).some(v => v.includes('echo only for ada'))"
+    )
+    _sign_out(page)
+    _sign_in(page, BOB)
+    page.goto("/events/new?template=empty-bash")
+    expect(page.locator(".cm-content")).to_be_visible()
+    expect(page.locator(".cm-content")).not_to_contain_text("only for ada")
 
 
 def test_a_save_over_a_newer_revision_shows_both(ada: Visitor, ada_api: Api) -> None:
@@ -118,21 +125,29 @@ def test_a_running_run_is_live_on_every_page(ada: Visitor, ada_api: Api) -> None
     context = ada.context()
     home = ada.tab(context, "/")
     listed = ada.tab(context, "/runs")
+    of_event = ada.tab(context, f"/events/{event['id']}?tab=runs")
     expect(home.get_by_role("heading", name="Running now")).to_be_visible()
     run = ada_api.post(f"/events/{event['id']}/runs")
     row = home.get_by_role("row").filter(has_text="beats")
     expect(row).to_contain_text(re.compile(r"beat \d+"), timeout=30_000)
-    before = row.inner_text()
-    home.wait_for_function(
-        "text => ![...document.querySelectorAll('[role=row]')].some(r => r.innerText === text)",
-        arg=before,
-    )
+    _goes_on_by_itself(home)
     expect(listed.get_by_role("row").filter(has_text="beats")).to_contain_text("running")
+    _goes_on_by_itself(listed)
+    _goes_on_by_itself(of_event)
     row.get_by_role("button", name="Stop").click()
     expect(listed.get_by_role("row").filter(has_text="beats")).to_contain_text(
         "cancelled", timeout=20_000
     )
     assert ada_api.get(f"/runs/{run['id']}")["reason"] == "cancelled_by_user"
+
+
+def _goes_on_by_itself(page: Page) -> None:
+    row = page.get_by_role("row").filter(has_text=re.compile(r"\d+ lines"))
+    expect(row).to_contain_text(re.compile(r"beat \d+"))
+    page.wait_for_function(
+        "text => ![...document.querySelectorAll('[role=row]')].some(r => r.innerText === text)",
+        arg=row.inner_text(),
+    )
 
 
 def test_a_token_is_shown_once(ada: Visitor) -> None:
@@ -180,6 +195,19 @@ def test_every_page_fits(
         assert over <= 0, f"{path} is {over} px too wide"
         header = page.locator(".header")
         assert header.evaluate("e => e.scrollHeight - e.clientHeight") <= 1, path
+
+
+def _sign_out(page: Page) -> None:
+    page.get_by_role("button", name=re.compile("Account")).click()
+    page.get_by_text("Sign out").click()
+    page.wait_for_url("**/login**")
+
+
+def _sign_in(page: Page, email: str) -> None:
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Home").wait_for()
 
 
 def _write(page: Page, text: str) -> None:

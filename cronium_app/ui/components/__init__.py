@@ -6,7 +6,7 @@ Words, buttons, surfaces   button link_button link external_link icon kbd status
 Times                      since duration when
 Forms                      field field_group form_grid text_input text_area number_input
                            search_input select switch segmented tag_input pairs_input
-Lists                      Column table row cell cell_title ticks tabs filter_chip chips
+Lists                      Column table row cell cell_title ticks tabs filter_chip query_chip chips
                            pagination phases
 Overlays                   dialog confirm_dialog menu menu_item menu_line (toasts: rx.toast)
 Code and logs              code_editor editor_call diff_view log_pane
@@ -67,6 +67,7 @@ from cronium_app.ui.components.lists import (
     filter_chip,
     pagination,
     phases,
+    query_chip,
     row,
     table,
     tabs,
@@ -117,6 +118,7 @@ __all__ = [
     "pairs_input",
     "phases",
     "progress",
+    "query_chip",
     "row",
     "search_input",
     "segmented",

@@ -31,6 +31,17 @@ class NavLink(rx.Component):
     to: rx.Var[str]
 
 
+class QueryChip(rx.Component):
+    """A filter: puts `value` into the address under `name` and keeps the other filters there."""
+
+    library = LIBRARY
+    tag = "QueryChip"
+
+    name: rx.Var[str]
+    value: rx.Var[str]
+    tone: rx.Var[str]
+
+
 class CopyButton(rx.Component):
     """Copies a text to the clipboard, also where the clipboard interface is missing (http)."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 from cronium_app.ui.components.basics import link
-from cronium_app.ui.components.browser import Ticks
+from cronium_app.ui.components.browser import QueryChip, Ticks
 from cronium_app.ui.components.icons import icon
 from cronium_app.ui.components.kinds import Child, Flag, Handler, PhoneRule, Text, classes
 
@@ -119,6 +119,11 @@ def filter_chip(text: Child, *, href: Text, active: Flag = False, tone: Text = "
         data_tone=tone,
         custom_attrs={"aria-pressed": pressed, "role": "button"},
     )
+
+
+def query_chip(text: Child, *, name: str, value: str, tone: Text = "") -> rx.Component:
+    """A filter that is one value of the address; made in the browser, so it is never behind it."""
+    return QueryChip.create(text, name=name, value=value, tone=tone)
 
 
 def chips(*children: Child) -> rx.Component:

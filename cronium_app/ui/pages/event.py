@@ -48,7 +48,7 @@ from cronium_app.ui.pages.editor import (
     find_template,
 )
 from cronium_app.ui.pages.frame import FRAME_NOUNS, enter, frame, not_found
-from cronium_app.ui.pages.runs import Line, line, runs_table
+from cronium_app.ui.pages.runs import Line, line, live_lines, runs_table
 from cronium_app.ui.pages.schedules import ScheduleState, browser_zone
 from cronium_app.ui.pages.templates import template_cards, template_url
 from cronium_app.ui.state import AppState, address
@@ -87,6 +87,7 @@ class EventState(AppState):
     has_schedules: bool = False
     language: str = "python"
     runs: list[Line] = []
+    live_lines: dict[str, list[str]] = {}
     all_runs_href: str = ""
     history: list[RevisionLine] = []
     compared: int = 0  # the revision whose changes are shown
@@ -104,11 +105,11 @@ class EventState(AppState):
             self._put(ready=False, missing=False, id=event_id, name="", runs=[], history=[])
         tab = self._query("tab")
         self._put(tab=tab if tab in dict(TABS) else "", asking_delete=False)
+        nouns = {"event": frozenset({event_id}), "run": push.ANY, "schedule": push.ANY}
+        if self.tab == "runs":
+            nouns |= {push.LIVE: push.ANY}
         push.watch(
-            self,
-            guard.actor(),
-            {"event": frozenset({event_id}), "run": push.ANY, "schedule": push.ANY} | FRAME_NOUNS,
-            EventState.refresh,
+            self, guard.actor(), nouns | FRAME_NOUNS, EventState.refresh, EventState.show_live
         )
         await self._show(event_id)
         if self.missing or self.tab:
@@ -125,6 +126,12 @@ class EventState(AppState):
             await self._show(event_id)
             editor = await self.get_state(EditorState)
             await editor._watch_test()
+
+    @rx.event
+    @needs(Permission.VIEW)
+    async def show_live(self) -> None:
+        """A push: a running run has printed something."""
+        self._put(live_lines=await live_lines(self.runs))
 
     @rx.event
     @needs(Permission.EDIT)
@@ -257,8 +264,10 @@ class EventState(AppState):
             RunFilter(event_id=event_id, include_tests=True),
             limit=SHOWN_RUNS,
         )
+        rows = [line(item) for item in page.items]
         self._put(
-            runs=[line(item) for item in page.items],
+            runs=rows,
+            live_lines=await live_lines(rows),
             all_runs_href=address(routes.RUNS, {"event": event_id}) if page.next else "",
         )
 
@@ -410,7 +419,7 @@ def _runs() -> rx.Component:
         card(
             rx.cond(
                 _Event.runs.length() > 0,
-                runs_table(_Event.runs, with_event=False),
+                runs_table(_Event.runs, _Event.live_lines, with_event=False),
                 empty_state(
                     "It has not run yet.",
                     "Press Run now, or give it a schedule in the editor.",

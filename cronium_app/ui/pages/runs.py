@@ -25,11 +25,11 @@ from cronium_app.ui.components import (
     chips,
     duration,
     empty_state,
-    filter_chip,
     lang_badge,
     link_button,
     notice,
     pagination,
+    query_chip,
     row,
     search_input,
     select,
@@ -93,6 +93,7 @@ class RunsState(AppState):
 
     loaded: bool = False
     rows: list[Line] = []
+    live_lines: dict[str, list[str]] = {}  # of running runs: how many, and the last one
     status: str = ""
     event: str = ""
     trigger: str = ""
@@ -100,7 +101,6 @@ class RunsState(AppState):
     text: str = ""
     filtered: bool = False
     problem: str = ""
-    status_hrefs: dict[str, str] = {}
     event_options: list[list[str]] = []
     prev_href: str = ""
     next_href: str = ""
@@ -111,10 +111,16 @@ class RunsState(AppState):
     @rx.event
     @needs(Permission.VIEW)
     async def load(self) -> Any:
-        push.watch(self, guard.actor(), {"run": push.ANY} | FRAME_NOUNS, RunsState.refresh)
+        push.watch(
+            self,
+            guard.actor(),
+            {"run": push.ANY, push.LIVE: push.ANY} | FRAME_NOUNS,
+            RunsState.refresh,
+            RunsState.show_live,
+        )
         here = self._address()
         self._put(**{key: here[key] for key in ("status", "event", "trigger", "time", "text")})
-        self._put(filtered=any(here[key] for key in _KEYS[:5]), status_hrefs=_status_hrefs(here))
+        self._put(filtered=any(here[key] for key in _KEYS[:5]))
         await self._show()
         yield  # the rows are sent before the filter's choices are looked up
         names = await pages.event_names(services(), guard.actor())
@@ -125,6 +131,12 @@ class RunsState(AppState):
     async def refresh(self) -> None:
         if self.router.url.path.rstrip("/") == routes.RUNS:
             await self._show()
+
+    @rx.event
+    @needs(Permission.VIEW)
+    async def show_live(self) -> None:
+        """A push: a running run has printed something."""
+        self._put(live_lines=await live_lines(self.rows))
 
     @rx.event
     @needs(Permission.VIEW)
@@ -170,10 +182,12 @@ class RunsState(AppState):
             self._put(loaded=True, rows=[], problem=error.message, prev_href="", next_href="")
             return
         base = here | {"from": "", "to": ""}
+        rows = [line(item) for item in page.items]
         self._put(
             loaded=True,
             problem="",
-            rows=[line(item) for item in page.items],
+            rows=rows,
+            live_lines=await live_lines(rows),
             prev_href=address(routes.RUNS, base | {"from": page.prev}) if page.prev else "",
             next_href=address(routes.RUNS, base | {"from": page.next}) if page.next else "",
             first_href=address(routes.RUNS, base) if page.prev else "",
@@ -195,14 +209,6 @@ def _filter(here: dict[str, str], now: Any) -> RunFilter:
             "include_tests": here["trigger"] == "test",
         },
     )
-
-
-def _status_hrefs(here: dict[str, str]) -> dict[str, str]:
-    base = here | {"from": "", "to": ""}
-    return {
-        status or "all": address(routes.RUNS, base | {"status": status})
-        for status in ("", *words.STATUSES)
-    }
 
 
 def _summary(count: int, newer: bool, older: bool) -> str:
@@ -229,6 +235,17 @@ def line(view: RunRow) -> Line:
     )
 
 
+async def live_lines(rows: list[Line]) -> dict[str, list[str]]:
+    """What `runs_table` shows of the rows that are running."""
+    running = [row.id for row in rows if row.live]
+    found = await pages.live_lines(services(), guard.actor(), running)
+    return {
+        run_id: [words.plural(live.lines, "line"), words.plain_line(live.last_line)]
+        for run_id, live in found.items()
+        if live.lines
+    }
+
+
 # --- the page ---------------------------------------------------------------------------------
 
 # In a component a var stands for its later value, with a Var's methods; on the class it is typed
@@ -251,7 +268,9 @@ def runs_page() -> rx.Component:
         card(
             when_loaded(
                 _Runs.loaded,
-                rx.cond(_Runs.rows.length() > 0, runs_table(_Runs.rows), _nothing()),
+                rx.cond(
+                    _Runs.rows.length() > 0, runs_table(_Runs.rows, _Runs.live_lines), _nothing()
+                ),
                 rows=12,
             ),
             flush=True,
@@ -281,14 +300,9 @@ def runs_page() -> rx.Component:
 def _filters() -> rx.Component:
     return rx.el.div(
         chips(
-            filter_chip("All", href=_Runs.status_hrefs["all"], active=_Runs.status == ""),
+            query_chip("All", name="status", value=""),
             *[
-                filter_chip(
-                    status.capitalize(),
-                    href=_Runs.status_hrefs[status],
-                    active=_Runs.status == status,
-                    tone=status,
-                )
+                query_chip(status.capitalize(), name="status", value=status, tone=status)
                 for status in words.STATUSES
             ],
         ),
@@ -317,8 +331,8 @@ def _filters() -> rx.Component:
     )
 
 
-def runs_table(rows: Any, *, with_event: bool = True) -> rx.Component:
-    """A list of runs; `with_event` says whose they are."""
+def runs_table(rows: Any, live: Any, *, with_event: bool = True) -> rx.Component:
+    """A list of runs; `live` as from `live_lines`; `with_event` says whose they are."""
     return table(
         (
             Column("Status", "118px"),
@@ -328,12 +342,12 @@ def runs_table(rows: Any, *, with_event: bool = True) -> rx.Component:
             Column("When", "110px"),
             Column("Took", "84px", right=True),
         ),
-        rx.foreach(rows, lambda item: _row(item, with_event=with_event)),
+        rx.foreach(rows, lambda item: _row(item, live, with_event=with_event)),
         label="Runs",
     )
 
 
-def _row(item: Any, *, with_event: bool) -> rx.Component:
+def _row(item: Any, live: Any, *, with_event: bool) -> rx.Component:
     name = cell_title(item.name, href=item.href)
     if not with_event:
         name = cell_title(when(item.created, show="absolute"), href=item.href)
@@ -345,7 +359,18 @@ def _row(item: Any, *, with_event: bool) -> rx.Component:
             rx.cond(item.test, tag("test"), rx.fragment()),
             class_name="line",
         ),
-        cell(item.why, phone="line", class_name="mute"),
+        cell(
+            rx.cond(
+                item.live & live.contains(item.id),
+                rx.fragment(
+                    rx.el.span(live[item.id][0], class_name="sm"),
+                    rx.el.span(live[item.id][1], class_name="mono faint live-line"),
+                ),
+                item.why,
+            ),
+            phone="line",
+            class_name="mute",
+        ),
         cell(item.by, phone="hide", class_name="mute"),
         cell(when(item.created), class_name="mute"),
         cell(
