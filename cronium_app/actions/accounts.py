@@ -118,17 +118,18 @@ async def new_setup_code(services: AccountServices) -> str:
 
 
 async def first_start(
-    services: AccountServices, email: str | None, password: SecretStr | None
+    services: Services, email: str | None, password: SecretStr | None
 ) -> str | None:
-    """At each start of the server: make the administrator named in the settings if nobody exists;
-    without one answer a set-up code. None: somebody can sign in. Raises Invalid.
+    """At each start of the server: make the administrator named in the settings if nobody exists,
+    with the demo running; without one answer a set-up code. None: somebody can sign in. Raises
+    Invalid.
     """
     if not await needs_setup(services):
         return None
     if email and password:
         command = {"email": email, "password": password.get_secret_value(), "role": "admin"}
         user = await _make_user(services, None, command, only_first=True)
-        await make_demo(services, user)
+        await _run_demo(services, user)
         return None
     return await new_setup_code(services)
 
@@ -161,11 +162,15 @@ async def setup(
         user = await _insert_user(services, session, wanted.email, hashed, Role.ADMIN)
         token = await services.security.sessions.open(session, user.id, user_agent)
         audit(session, services.clock, _actor(user), "setup", detail=address)
+    return SignedIn(_actor(user), token, await _run_demo(services, user))
+
+
+async def _run_demo(services: Services, user: User) -> str:
+    """The demo and its first run, whose id is answered."""
     from cronium_app.actions import runs  # noqa: PLC0415 - see make_demo
 
     event_id = await make_demo(services, user)
-    run = await runs.start(services, _actor(user), event_id)
-    return SignedIn(_actor(user), token, run.id)
+    return (await runs.start(services, _actor(user), event_id)).id
 
 
 async def make_demo(services: AccountServices, user: User) -> str:
