@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ class Spool:
     """Append-only. `length` and `streams` count what is in the file, not what is in flight."""
 
     def __init__(self, folder: Path) -> None:
+        # Held by whatever uses the files: the number of a closed one soon is another file's.
+        self._using = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._log = os.open(folder / "log", flags, 0o600)
@@ -39,7 +42,13 @@ class Spool:
         self._repair()
 
     def append(self, pieces: Sequence[Piece]) -> None:
-        """Raises OSError (disk full ...); the files are then as they were before."""
+        """Raises OSError (disk full ...); the files are then as they were before. Raises
+        ValueError when it is closed."""
+        with self._using:
+            self._check_open()
+            self._append(pieces)
+
+    def _append(self, pieces: Sequence[Piece]) -> None:
         index = bytearray()
         at = self.length
         for stream, time_ms, data in pieces:
@@ -59,7 +68,12 @@ class Spool:
             self.streams[stream] += len(piece)
 
     def read(self, offset: int, limit: int = MAX_LOG_BYTES) -> tuple[bytes, list[Segment]]:
-        """Bytes from `offset` on, at most `limit`, and the segments they belong to."""
+        """Bytes from `offset` on, at most `limit`, and the segments they belong to. None of
+        either when it is closed."""
+        with self._using:
+            return self._read(offset, limit) if self._log >= 0 else (b"", [])
+
+    def _read(self, offset: int, limit: int) -> tuple[bytes, list[Segment]]:
         segments: list[Segment] = []
         room = limit
         for start, time_ms, length, _, stream in self._records_from(self._find(offset)):
@@ -78,14 +92,23 @@ class Spool:
         return self._sha256.hexdigest()
 
     def sync(self) -> None:
-        os.fdatasync(self._log)
-        os.fdatasync(self._index)
+        """Raises OSError; ValueError when it is closed."""
+        with self._using:
+            self._check_open()
+            os.fdatasync(self._log)
+            os.fdatasync(self._index)
 
     def close(self) -> None:
-        for fd in (self._log, self._index):
-            if fd >= 0:
-                os.close(fd)
-        self._log = self._index = -1
+        """Waits for what is being read or written just now. May be called again."""
+        with self._using:
+            for fd in (self._log, self._index):
+                if fd >= 0:
+                    os.close(fd)
+            self._log = self._index = -1
+
+    def _check_open(self) -> None:
+        if self._log < 0:
+            raise ValueError("the spool is closed")
 
     @staticmethod
     def remove(folder: Path) -> None:

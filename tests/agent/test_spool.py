@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -138,3 +140,39 @@ def test_any_window_equals_the_bytes(tmp_path_factory, batches, offset, limit):
     assert data == whole[offset : offset + limit]
     assert sum(segment.length for segment in segments) == len(data)
     one.close()
+
+
+def test_closing_waits_for_what_is_being_written(tmp_path, monkeypatch):
+    """A number of a file that was closed may be another file's the next moment."""
+    spool = Spool(tmp_path / "a")
+    writing, go_on = threading.Event(), threading.Event()
+    real = os.write
+
+    def slowly(fd, data):
+        writing.set()
+        assert go_on.wait(10)
+        return real(fd, data)
+
+    monkeypatch.setattr(spool_module.os, "write", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        appending = pool.submit(spool.append, [(1, 1, b"late")])
+        assert writing.wait(10)
+        closing = pool.submit(spool.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.1)
+        go_on.set()
+        appending.result(10)
+        closing.result(10)
+    assert (tmp_path / "a" / "log").read_bytes() == b"late"
+
+
+def test_a_closed_spool_writes_and_reads_nothing(tmp_path):
+    spool = Spool(tmp_path / "a")
+    spool.append([(1, 1, b"x")])
+    spool.close()
+    spool.close()
+    with pytest.raises(ValueError, match="closed"):
+        spool.append([(1, 1, b"y")])
+    with pytest.raises(ValueError, match="closed"):
+        spool.sync()
+    assert spool.read(0) == (b"", [])
