@@ -9,11 +9,13 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+import msgspec
 
 from agent import runtime
 from agent.clock import boot_id, elapsed_s, now_ms
@@ -49,8 +51,17 @@ from agent.protocol import Held, Progress
 from agent.pump import Pump
 from agent.reader import Reader
 from agent.spool import Spool
-from agent.verdict import Seen, Verdict, judge, not_delivered, read_reports, timed_out_sentence
+from agent.verdict import (
+    Seen,
+    Verdict,
+    is_decided,
+    judge,
+    not_delivered,
+    read_reports,
+    timed_out_sentence,
+)
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _DELIVERIES = 3
@@ -113,7 +124,8 @@ class Attempt:
             self._stop_wanted.set()
         self._trailer_seen = asyncio.Event()
         self._trailer_at: float | None = None
-        self._setup_began = elapsed_s()
+        self._setup_spent = 0.0  # by earlier tries
+        self._setup_since: float | None = None  # the one that goes on now
         # A wish from before a restart was signalled then, or will be as soon as we look.
         self._signalled = entry.stopping is not None
         self._killed = False
@@ -164,12 +176,16 @@ class Attempt:
     async def drop(self) -> None:
         """Forgets it on disk. Its container has to be gone."""
         await self._host.journal.append(Dropped(attempt_id=self.id, epoch=self.epoch))
-        self._close_spool()
+        spool, self.spool = self.spool, None
+        if spool is not None:
+            await self._on_disk(spool.close)  # a thread may still write for a cancelled task
         await self._on_disk(Spool.remove, self._folder)
 
     def close(self) -> None:
         """After `run` has returned or was cancelled and the disk threads are idle."""
-        self._close_spool()
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
 
     # --- the path ---
 
@@ -187,20 +203,25 @@ class Attempt:
         self._host.log_grew(self)  # somebody may have asked for it before it was open
         pumping = asyncio.create_task(self._pump.run(), name=f"pump {self.id}")
         try:
-            while not self.final:
-                try:
-                    await self._go_on()
-                except EngineDown as error:
-                    _log.warning("attempt %s: %s", self.id, error)
-                    self._engine_restarted = self.entry.begun is not None
-                    self._host.engine_failed()
-                    await self._host.engine_up()
-            await self.clear()
+            await _beside(self._steps(), pumping)
         finally:
             await _cancel(pumping, self._delivery)
 
+    async def _steps(self) -> None:
+        while not self.final:
+            try:
+                await self._go_on()
+            except EngineDown as error:
+                _log.warning("attempt %s: %s", self.id, error)
+                self._engine_restarted = self.entry.begun is not None
+                self._host.engine_failed()
+        await self.clear()
+
     async def _go_on(self) -> None:
         """One try to get from what is known to an outcome. Raises EngineDown."""
+        if self.entry.placed is None and not await self._may_set_up():
+            await self._end_unstarted(self._why_stopped())
+            return
         await self._host.engine_up()
         attachment: Attachment | None = None
         if self.entry.placed is None:
@@ -221,9 +242,21 @@ class Attempt:
 
     # --- setup ---
 
+    async def _may_set_up(self) -> bool:
+        """Waits for the engine, which is no part of the setup and has no limit; False as soon as
+        somebody wants it to end: nothing of it ever started, so no engine is needed for that."""
+        up = asyncio.create_task(self._host.engine_up())
+        stop = asyncio.create_task(self._stop_wanted.wait())
+        try:
+            await asyncio.wait({up, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel(up, stop)
+        return not self._stop_wanted.is_set()
+
     async def _set_up(self) -> Attachment | None:
         """None: it ended before anything ran."""
-        left = self.job.limits.setup_s - (elapsed_s() - self._setup_began)
+        left = self.job.limits.setup_s - self._setup_spent
+        self._setup_since = elapsed_s()
         placing = asyncio.create_task(self._place(), name=f"set up {self.id}")
         stop = asyncio.create_task(self._stop_wanted.wait())
         try:
@@ -234,6 +267,8 @@ class Attempt:
                 await self.stop(Reason.TIMED_OUT, 0, Phase.SETUP)
         finally:
             await _cancel(placing, stop)
+            self._setup_spent = self._setup_s(elapsed_s())
+            self._setup_since = None
         await self._remove_containers()
         await self._end_unstarted(self._why_stopped())
         return None
@@ -318,10 +353,15 @@ class Attempt:
             at_ms=at_ms,
             elapsed_s=elapsed,
             boot=boot_id(),
-            setup_s=max(0.0, elapsed - self._setup_began),
+            setup_s=self._setup_s(elapsed),
         )
         self._soon(self._host.journal.append(begun))
         self._show(Phase.EXECUTION, "")
+
+    def _setup_s(self, until: float) -> float:
+        if self._setup_since is None:
+            return self._setup_spent
+        return self._setup_spent + max(0.0, until - self._setup_since)
 
     async def _note_begun(self, state: ContainerState) -> None:
         """After a restart between start and its record: the engine knows when it started."""
@@ -347,13 +387,7 @@ class Attempt:
         reading = asyncio.create_task(reader.run(attachment), name=f"read {self.id}")
         guarding = asyncio.create_task(self._guard(placed.container_id), name=f"guard {self.id}")
         try:
-            try:
-                code = await self._host.containers.wait(placed.container_id)
-                state = await self._host.containers.inspect(placed.container_id)
-            except EngineRefused as error:
-                if error.status != 404:
-                    raise
-                state, code = None, -1
+            code, state = await _beside(self._exit(placed.container_id), guarding)
             exited_at = elapsed_s()
             await _cancel(guarding)
             if state is None:
@@ -364,6 +398,16 @@ class Attempt:
             await self._settle(reader, reading, code, state, exited_at)
         finally:
             await _cancel(reading, guarding)
+
+    async def _exit(self, container_id: str) -> tuple[int, ContainerState | None]:
+        """(exit code, state) once it has ended; no state: it is gone. Raises EngineDown."""
+        containers = self._host.containers
+        try:
+            return await containers.wait(container_id), await containers.inspect(container_id)
+        except EngineRefused as error:
+            if error.status != 404:
+                raise
+            return -1, None
 
     async def _settle(
         self,
@@ -376,7 +420,7 @@ class Attempt:
         whole = asyncio.create_task(self._read_to_end(reader, reading), name=f"rest {self.id}")
         try:
             done, _ = await asyncio.wait({whole}, timeout=_PROVISIONAL_AFTER_S)
-            if not done and not (code == 125 and reader.trailer is None):
+            if not done and is_decided(self._seen(reader, code, state)):
                 self._report(reader, code, state, exited_at, final=False)
             await whole
         finally:
@@ -493,7 +537,7 @@ class Attempt:
     ) -> None:
         """Sets the outcome. Not final: the log and what comes at its end are still being read."""
         seen = self._seen(reader, code, state)
-        verdict = judge(self.job, seen) if final or seen.trailer else self._early(seen)
+        verdict = judge(self.job, seen)
         reports = read_reports(reader.trailer)
         ran = verdict.reason in (Reason.EXITED,)
         execution_s, cleanup_s = self._durations(state, exited_at)
@@ -526,13 +570,6 @@ class Attempt:
             final=final,
         )
 
-    def _early(self, seen: Seen) -> Verdict:
-        """Before the end of the log is known, a missing trailer means nothing yet."""
-        verdict = judge(self.job, seen)
-        if verdict.reason in (Reason.BAD_IMAGE, Reason.ENGINE_KILLED, Reason.NOT_STARTED):
-            return Verdict(reason=Reason.EXITED, exit_code=seen.exit_code)
-        return verdict
-
     def _durations(self, state: ContainerState, exited_at: float) -> tuple[float, float]:
         """(execution, cleanup). After a restart the engine's own times stand in."""
         begun = self.entry.begun
@@ -546,6 +583,9 @@ class Attempt:
 
     async def _lost(self) -> None:
         await self._opened_pump.drain()
+        if self.outcome is not None:
+            self._end(self._cut_short(self.outcome), final=True)
+            return
         stopping = self.entry.stopping
         reason = Reason.LOST if stopping is None else stopping.reason
         spool = self._opened
@@ -566,6 +606,19 @@ class Attempt:
             final=True,
         )
 
+    def _cut_short(self, known: Outcome) -> Outcome:
+        """How it ended was known and stays true; the rest of its log will never come."""
+        spool = self.spool
+        return msgspec.structs.replace(
+            known,
+            detail=f"{known.detail} The rest of its log was lost.".strip(),
+            outputs_complete=False,
+            log_length=spool.length if spool is not None else 0,
+            log_sha256=spool.digest() if spool is not None else _NOTHING_SHA256,
+            stdout_bytes=spool.streams[1] if spool is not None else 0,
+            stderr_bytes=spool.streams[2] if spool is not None else 0,
+        )
+
     def _why_stopped(self) -> Verdict:
         stopping = self.entry.stopping
         if stopping is None:
@@ -583,7 +636,7 @@ class Attempt:
                 detail=verdict.detail,
                 timed_out_phase=verdict.phase,
                 stopped=verdict.reason in (Reason.CANCELLED_BY_USER, Reason.REPLACED),
-                setup_s=max(0.0, elapsed_s() - self._setup_began),
+                setup_s=self._setup_spent,
                 log_length=spool.length,
                 log_sha256=spool.digest(),
                 permanent=verdict.permanent,
@@ -656,7 +709,7 @@ class Attempt:
                 final=True,
             )
         elif not self.final:
-            self._end(self.outcome, final=True)
+            self._end(self._cut_short(self.outcome), final=True)
         try:
             await self.clear()
         except Exception:  # noqa: BLE001 - a bug must not keep others waiting for `cleared`
@@ -710,11 +763,6 @@ class Attempt:
     async def _on_disk(self, step: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._host.disk, step, *args)
 
-    def _close_spool(self) -> None:
-        if self.spool is not None:
-            self.spool.close()
-            self.spool = None
-
     def _show_image(self, progress: ImageProgress) -> None:
         self._show(Phase.SETUP, progress.text if progress.state in ("building", "pulling") else "")
 
@@ -765,6 +813,21 @@ def _refused(job: Job, error: EngineRefused) -> Verdict:
 
 def _signal(exit_code: int | None) -> int | None:
     return exit_code - 128 if exit_code is not None and 128 < exit_code < 160 else None
+
+
+async def _beside(step: Coroutine[Any, Any, _T], helper: "asyncio.Task[None]") -> _T:
+    """What `step` gives. `helper` works for it until cancelled: should it end before, waiting on
+    would be for ever, so that is raised."""
+    main = asyncio.create_task(step)
+    try:
+        await asyncio.wait({main, helper}, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done():
+            helper.result()
+            raise RuntimeError(f"{helper.get_name()} ended")
+    finally:
+        if not main.done():
+            await _cancel(main)
+    return main.result()
 
 
 async def _cancel(*tasks: "asyncio.Task[Any] | None") -> None:

@@ -11,6 +11,7 @@ from agent.stream import Trailer
 _KILLED = 137
 _TERMINATED = 143
 _NOT_DELIVERED = 125
+_NO_SHELL = (126, 127)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,17 @@ class Verdict:
 def not_delivered(seen: Seen) -> bool:
     """The job did not arrive whole, so not a line of it ran: it may be delivered anew."""
     return seen.trailer is None and seen.exit_code == _NOT_DELIVERED and not seen.oom_killed
+
+
+def is_decided(seen: Seen) -> bool:
+    """Whether reason and exit code are known before the end of the output was read. An exit code
+    alone says nothing: whether the job ran at all, and whether it ended by itself, is told by
+    the trailer only."""
+    if seen.trailer is not None:
+        return True
+    if seen.exit_code in (_NOT_DELIVERED, *_NO_SHELL):
+        return False
+    return seen.stop_reason is not None or (seen.exit_code == _KILLED and seen.oom_killed)
 
 
 def judge(job: Job, seen: Seen) -> Verdict:
@@ -97,7 +109,7 @@ def timed_out_sentence(job: Job, phase: Phase) -> str:
 
 
 def _without_trailer(job: Job, seen: Seen) -> Verdict:
-    if seen.exit_code in (126, 127):
+    if seen.exit_code in _NO_SHELL:
         return Verdict(
             reason=Reason.BAD_IMAGE,
             exit_code=None,

@@ -189,6 +189,47 @@ async def test_an_engine_that_goes_away_before_the_image_is_found_delays_the_job
         assert len(looks) == 2
 
 
+async def accepted_and_without_engine(engine, server, proxy, job):
+    """The job is promised; before anything of it was placed, the engine went away."""
+    ensure = engine.images.ensure
+
+    async def away(image, on_progress=None):
+        engine.images.ensure = ensure
+        await proxy.down()
+        return await ensure(image, on_progress)
+
+    engine.images.ensure = away
+    record = await server.start(job)
+    await server.until(lambda: server.heartbeats[-1].engine == "down")
+    assert not record.finished
+    return record
+
+
+async def test_a_job_that_waits_for_the_engine_can_be_stopped(tmp_path, proxy):
+    async with engine_and_server(tmp_path, docker_socket=proxy.path) as (engine, server):
+        job = make_job("echo never")
+        record = await accepted_and_without_engine(engine, server, proxy, job)
+        await server.stop(job)
+        await server.until(lambda: record.complete, 5)
+        assert server.heartbeats[-1].engine == "down"
+        assert record.outcome.reason is Reason.CANCELLED_BY_USER
+        await proxy.up()
+        await nothing_held(engine)
+        assert await engine.containers.list_own() == []
+
+
+async def test_waiting_for_the_engine_is_not_setup(tmp_path, proxy):
+    async with engine_and_server(tmp_path, docker_socket=proxy.path) as (engine, server):
+        job = make_job("echo hi", limits={"setup_s": 2.0})
+        record = await accepted_and_without_engine(engine, server, proxy, job)
+        with pytest.raises(TimeoutError):  # an outage longer than the limit
+            await server.until(lambda: record.finished, 2.5)
+        await proxy.up()
+        await server.until(lambda: record.complete)
+        assert (record.outcome.reason, record.stdout) == (Reason.EXITED, b"hi\n")
+        assert record.outcome.setup_s < 2.0
+
+
 async def test_slow_server_slows_nothing(tmp_path):
     """The server reads nothing: the job ends all the same, its bytes wait on the disk."""
     async with running(Engine(config(tmp_path))) as engine:

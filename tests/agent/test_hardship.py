@@ -18,6 +18,7 @@ from agent import containers as containers_module
 from agent.containers import EngineRefused
 from agent.jobs import Reason
 from agent.protocol import FinishAck, LogAck, LogChunk, Resume
+from agent.pump import Pump
 from agent.spool import Spool
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("images"), pytest.mark.timeout(120)]
@@ -119,18 +120,21 @@ async def test_a_disk_slower_than_the_job_does_not_hold_the_job_up(tmp_path, mon
         "head -c 50000 /dev/zero | tr '\\0' x >/job/l; cat /job/l; echo; cat /job/l >>/job/a; echo >>/job/a\n"
         "cronium_output a $(sha256sum </job/a | cut -c1-64); cronium_output done $(date +%s.%N)"
     )
-    async with engine_and_server(tmp_path) as (_, server):
+    async with engine_and_server(tmp_path) as (engine, server):
         record = await server.start(make_job(script, limits={"work_mb": 64}))
-        await server.until(lambda: record.outcome is not None)
-        early = record.outcome
-        assert (early.reason, early.exit_code, early.log_sha256) == (Reason.EXITED, 0, "")
+        await server.until(lambda: record.log)
+        async with asyncio.timeout(20):
+            while [one.status for one in await engine.containers.list_own()] != ["exited"]:
+                await asyncio.sleep(0.05)
+        # Nothing is said of its end before the end of its output was seen.
+        assert not record.finished
         slow = False
         await server.until(lambda: record.complete)
         end = record.outcome
         told = json.loads(end.outputs)
         assert hashlib.sha256(record.stdout).hexdigest() == told["a"]
         assert (end.exit_code, end.outputs_complete) == (0, True)
-        assert len(record.finished) == 2
+        assert len(record.finished) == 1
 
 
 async def test_a_provisional_end_survives_a_restart(tmp_path, monkeypatch):
@@ -151,6 +155,72 @@ async def test_a_provisional_end_survives_a_restart(tmp_path, monkeypatch):
         await server.until(lambda: second.complete)
         assert second.stdout == b"hi\n"
         assert (second.outcome.exit_code, second.outcome.outputs) == (4, b'{"a":"1"}')
+
+
+async def test_an_outcome_already_known_is_kept_when_the_rest_of_the_log_is_lost(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(attempt_module, "_PROVISIONAL_AFTER_S", 0.0)
+    job = make_job("echo hi; exit 4")
+
+    async def never(self, reader, reading):
+        await reader.attachment_ended.wait()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt_module.Attempt, "_read_to_end", never)
+        patch.setattr(attempt_module, "_PROVISIONAL_AFTER_S", 0.5)
+        async with engine_and_server(tmp_path) as (engine, server):
+            record = await server.start(job)
+            await server.until(lambda: record.finished)
+            found = await engine.containers.list_own()
+    subprocess.run(["docker", "rm", "-f", found[0].id], check=True, stdout=-3)
+    async with engine_and_server(tmp_path) as (_, server):
+        second = server.of(job.attempt_id)
+        await server.until(lambda: second.complete)
+        end = second.outcome
+        assert (end.reason, end.exit_code) == (Reason.EXITED, 4)
+        assert not end.outputs_complete
+        assert "The rest of its log was lost." in end.detail
+
+
+@pytest.mark.parametrize("part", ["_guard", "pump"])
+async def test_a_fault_in_a_part_that_works_beside_ends_the_run_and_only_that(
+    tmp_path, monkeypatch, part
+):
+    async def broken(*_):
+        await asyncio.sleep(0.1)
+        raise ValueError("a bug")
+
+    with monkeypatch.context() as patch:
+        if part == "pump":
+            patch.setattr(Pump, "run", broken)
+        else:
+            patch.setattr(attempt_module.Attempt, "_guard", broken)
+        async with engine_and_server(tmp_path) as (engine, server):
+            record = await server.run_job(make_job("echo on; sleep 100"), 15)
+            assert record.outcome.reason is Reason.CRASHED
+            await nothing_held(engine)
+            assert await engine.containers.list_own() == []
+            patch.undo()
+            fine = await server.run_job(make_job("echo hi"))
+            assert fine.stdout == b"hi\n"
+
+
+async def test_a_fault_after_a_provisional_end_keeps_that_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(attempt_module, "_PROVISIONAL_AFTER_S", 0.5)
+
+    async def broken(self, reader, reading):
+        await reader.attachment_ended.wait()
+        await asyncio.sleep(1.0)
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(attempt_module.Attempt, "_read_to_end", broken)
+    async with engine_and_server(tmp_path) as (engine, server):
+        record = await server.run_job(make_job("echo hi; exit 4"), 15)
+        assert [end.exit_code for end in record.finished] == [4, 4]
+        assert not record.outcome.outputs_complete
+        await nothing_held(engine)
 
 
 async def test_a_lost_chunk_is_sent_again(tmp_path):

@@ -1,6 +1,7 @@
 """Why an attempt ended, from what was seen; and what its script reported."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from harness import make_job
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.jobs import Phase, Reason
 from agent.stream import Trailer
-from agent.verdict import Seen, judge, not_delivered, read_reports
+from agent.verdict import Seen, is_decided, judge, not_delivered, read_reports
 
 JOB = make_job("x", "python", image="some/image")
 
@@ -81,6 +82,35 @@ def test_reasons(seen, reason, exit_code, words):
     assert (verdict.reason, verdict.exit_code) == (reason, exit_code)
     assert words in verdict.detail
     assert words or not verdict.detail
+
+
+codes = st.sampled_from([0, 1, 3, 124, 125, 126, 127, 128, 137, 139, 143, 255])
+
+
+@given(
+    st.builds(
+        Seen,
+        exit_code=codes,
+        oom_killed=st.booleans(),
+        stop_reason=st.sampled_from([None, Reason.CANCELLED_BY_USER, Reason.TIMED_OUT]),
+        killed_by_us=st.booleans(),
+        engine_restarted=st.booleans(),
+    )
+)
+def test_what_is_decided_without_a_trailer_no_trailer_can_change(seen):
+    if not is_decided(seen):
+        return
+    early = judge(JOB, seen)
+    late = judge(JOB, replace(seen, trailer=whole(seen.exit_code)))
+    assert (early.reason, early.exit_code) == (late.reason, late.exit_code)
+
+
+def test_an_exit_code_alone_decides_nothing():
+    assert not is_decided(Seen(exit_code=0))
+    assert not is_decided(Seen(exit_code=137))
+    assert is_decided(Seen(exit_code=0, trailer=whole()))
+    assert is_decided(Seen(exit_code=137, oom_killed=True))
+    assert is_decided(Seen(exit_code=137, stop_reason=Reason.TIMED_OUT, killed_by_us=True))
 
 
 def test_only_125_without_a_trailer_was_not_delivered():
