@@ -64,11 +64,6 @@ _LANGUAGES: dict[Runtime, _Language] = {
 }
 
 
-def interpreter_name(runtime: Runtime) -> str:
-    """The program a job of this language needs, as users call it."""
-    return _LANGUAGES[runtime].interpreters[0]
-
-
 @cache
 def text(name: str) -> str:
     """One of the files that come with this package."""
