@@ -505,6 +505,7 @@ async def _remove(services: Services, event: Event) -> None:
         if gone is None:
             return
         for attempt_id in gone:
+            services.orchestrator.forget(attempt_id)
             await services.logs.delete(attempt_id)
 
 

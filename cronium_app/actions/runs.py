@@ -137,7 +137,7 @@ async def cancel(services: Services, actor: Actor, run_id: str) -> RunView:
         run = await own_run(services, session, actor, run_id)
     if RunStatus(run.status) in FINAL:
         raise Conflict("The run has ended already.", code="already_over")
-    await services.orchestrator.cancel(run.id, actor.email)
+    await services.orchestrator.cancel(run.id, actor.email, owner_id=run.owner_id)
     async with services.db.write() as session:
         audit(session, services.clock, actor, "run.cancel", str(run.id))
     return await get(services, actor, run_id)

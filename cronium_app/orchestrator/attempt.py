@@ -4,9 +4,10 @@ Cancelling `Attempts.supervise` detaches: the job goes on and is adopted by whoe
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
@@ -31,6 +32,8 @@ from cronium_app.store.tables import Attempt, Run
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 GIVE_BACK_DELAY = timedelta(milliseconds=200)
 RECORD_RETRY_S = 1.0
 CRASHED = Report(outcome=Outcome(reason=Reason.CRASHED), log_whole=False)
@@ -47,6 +50,7 @@ class Supervised:
     adopted: bool
     job: Job | None = None
     over: bool = False  # its slot is free again
+    ending: bool = False  # its end is being written: it comes to its end by itself
     stop_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -92,6 +96,7 @@ class Attempts:
         self._show(work)
         try:
             report = await self._report_of(work)
+            work.ending = True
             if report is None:
                 await to_the_end(self._give_back(work))
             elif await to_the_end(self._record(work, report)):
@@ -148,8 +153,12 @@ class Attempts:
     async def _give_back(self, work: Supervised) -> None:
         """Back to the queue; unless it is to be stopped: then it ends here."""
         available_at = self._clock.now() + GIVE_BACK_DELAY
-        async with self._db.write() as session:
-            returned = await runs.give_back(session, work.hold, available_at=available_at)
+
+        async def write() -> bool:
+            async with self._db.write() as session:
+                return await runs.give_back(session, work.hold, available_at=available_at)
+
+        returned = await _until_written("a job that was not taken", write)
         self._executor.discard(work.handle)
         if not returned:
             outcome = Outcome(reason=Reason.CANCELLED_BY_USER, stopped=True)
@@ -158,17 +167,13 @@ class Attempts:
 
     async def _record(self, work: Supervised, report: Report) -> bool:
         """Write the end down. False: somebody else supervises this run now."""
-        while True:
-            try:
-                return await self._write_end(work, report)
-            except (SQLAlchemyError, OSError) as error:
-                log.error("the end of a run cannot be written yet", error=str(error)[:300])
-                await asyncio.sleep(RECORD_RETRY_S)
-            except Exception:
-                if report.outcome.reason is Reason.CRASHED:
-                    raise
-                log.exception("recording the outcome failed")
-                report = CRASHED
+        try:
+            return await _until_written("the end of a run", lambda: self._write_end(work, report))
+        except Exception:
+            if report.outcome.reason is Reason.CRASHED:
+                raise
+            log.exception("recording the outcome failed")
+            return await self._record(work, CRASHED)
 
     async def _write_end(self, work: Supervised, report: Report) -> bool:
         attempt_id = work.attempt.id
@@ -215,14 +220,9 @@ class Attempts:
         """An end that was recorded early gets what was not known then: the whole log, and what
         the script reported at its end."""
         rest = await self._executor.collect(work.handle)
-        while True:
-            try:
-                await to_the_end(self._write_rest(work, rest))
-            except (SQLAlchemyError, OSError) as error:
-                log.error("the rest of a run cannot be written yet", error=str(error)[:300])
-                await asyncio.sleep(RECORD_RETRY_S)
-            else:
-                break
+        await _until_written(
+            "the rest of a run", lambda: to_the_end(self._write_rest(work, rest))
+        )
         self._bus.publish("run", work.run.id, work.run.owner_id)
 
     async def _write_rest(self, work: Supervised, rest: Report | None) -> None:
@@ -272,7 +272,8 @@ class Attempts:
 
     def _hide(self, work: Supervised) -> None:
         self._live.remove(work.run.id)
-        self._progress.forget(work.attempt.id)
+        if work.over:  # else somebody will want to know how far it got
+            self._progress.forget(work.attempt.id)
 
 
 class _Watch:
@@ -319,6 +320,16 @@ class _Silent:
     def accepted(self) -> None: ...
     def stepped(self, step: Step) -> None: ...
     def logged(self) -> None: ...
+
+
+async def _until_written(what: str, write: Callable[[], Awaitable[T]]) -> T:
+    """Again and again while the database is away: what happened must not be forgotten."""
+    while True:
+        try:
+            return await write()
+        except (SQLAlchemyError, OSError) as error:
+            log.error("cannot be written yet", what=what, error=str(error)[:300])
+            await asyncio.sleep(RECORD_RETRY_S)
 
 
 def _circumstances(work: Supervised, run: Run, last_lines: list[str]) -> Circumstances:

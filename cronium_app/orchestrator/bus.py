@@ -27,7 +27,9 @@ class Change:
 class Subscription:
     """An endless iterator of changes; ends when the bus is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, noun: Noun | None = None, id: UUID | None = None) -> None:
+        self._noun = noun
+        self._id = id
         self._pending: dict[tuple[Noun, UUID | None], Change] = {}
         self._wake = asyncio.Event()
         self._closed = False
@@ -43,7 +45,14 @@ class Subscription:
             await self._wake.wait()
         return self._pending.pop(next(iter(self._pending)))
 
+    @property
+    def waiting(self) -> int:
+        """Changes that were not taken yet."""
+        return len(self._pending)
+
     def put(self, change: Change) -> None:
+        if self._noun not in (None, change.noun) or self._id not in (None, change.id):
+            return
         self._pending[change.noun, change.id] = change
         self._wake.set()
 
@@ -64,8 +73,11 @@ class Bus:
             subscriber.put(change)
 
     @contextlib.contextmanager
-    def subscribe(self) -> Generator[Subscription]:
-        subscription = Subscription()
+    def subscribe(
+        self, noun: Noun | None = None, id: UUID | None = None
+    ) -> Generator[Subscription]:
+        """With a noun or an id: only changes of that. Who is slow keeps one of each thing."""
+        subscription = Subscription(noun, id)
         self._subscribers.add(subscription)
         try:
             yield subscription

@@ -116,7 +116,7 @@ class Orchestrator:
         )
         self._supervised: dict[UUID, Supervised] = {}  # by run id
         self._unsupervised: set[UUID] = set()  # at the last renewal of our leases
-        self._collecting: set[UUID] = set()  # attempts that only miss a part of their log
+        self._collecting: dict[UUID, Supervised] = {}  # by attempt; they miss a part of their log
         self._contents: dict[tuple[UUID, int], EventContent] = {}
         self._ends: dict[UUID, set[asyncio.Future[None]]] = {}
         self._wake = asyncio.Event()
@@ -209,13 +209,18 @@ class Orchestrator:
         """The process is about to end: what is queued stays queued."""
         self._claiming = False
 
-    async def cancel(self, run_id: UUID, by: str) -> bool:
-        """Queued: cancelled at once. Running: asked to stop. False if it is over already."""
+    async def cancel(self, run_id: UUID, by: str, *, owner_id: UUID) -> bool:
+        """Queued: cancelled at once. Running: asked to stop. False if it is over already, or is
+        not this owner's."""
         now = self._clock.now()
         async with self._db.write() as session:
             text = f"Cancelled by {by} before it started." if by else "Cancelled before it started."
-            cancelled = await runs.cancel_queued(session, run_id, by=by, reason_text=text, now=now)
-            stopping = not cancelled and await runs.request_stop(session, run_id, by=by, now=now)
+            cancelled = await runs.cancel_queued(
+                session, run_id, by=by, reason_text=text, now=now, owner_id=owner_id
+            )
+            stopping = not cancelled and await runs.request_stop(
+                session, run_id, by=by, now=now, owner_id=owner_id
+            )
             run = await runs.get(session, run_id)
         if run is None or not (cancelled or stopping):
             return False
@@ -225,6 +230,13 @@ class Orchestrator:
             work.stop_wanted.set()
         self._bus.publish("run", run_id, run.owner_id)
         return True
+
+    def forget(self, attempt_id: UUID) -> None:
+        """Its run was deleted: its agent drops it, and nobody collects the rest of its log."""
+        for work in (*self._supervised.values(), *self._collecting.values()):
+            if work.attempt.id == attempt_id and work.task is not None:
+                self._executor.discard(work.handle)
+                work.task.cancel()
 
     # --- what others ask ---
 
@@ -319,7 +331,7 @@ class Orchestrator:
     ) -> AsyncGenerator[Frame | Skipped]:
         """The log of an attempt from `offset`, then live, until it is over and its log whole.
         What a `pace` leaves out comes as `Skipped`."""
-        with self._bus.subscribe() as changes:
+        with self._bus.subscribe("run", run_id) as changes:
             while True:
                 found, over = await self._attempt_now(run_id, attempt)
                 if found is not None:
@@ -330,10 +342,9 @@ class Orchestrator:
                     found, over = await self._attempt_now(run_id, attempt)
                 if over and (found is None or not self._log_is_open(found)):
                     return
-                async for change in changes:
-                    if change.noun == "run" and change.id == run_id:
-                        break
-                else:
+                try:
+                    await anext(changes)
+                except StopAsyncIteration:
                     return
 
     async def _attempt_now(self, run_id: UUID, number: int | None) -> tuple[Attempt | None, bool]:
@@ -466,7 +477,9 @@ class Orchestrator:
         try:
             await self._attempts.supervise(work)
         finally:
-            self._supervised.pop(work.run.id, None)
+            if self._supervised.get(work.run.id) is work:
+                del self._supervised[work.run.id]
+            self._collecting.pop(work.attempt.id, None)
             self.wake()
 
     def _over(self, work: Supervised) -> None:
@@ -512,6 +525,8 @@ class Orchestrator:
         """Runs under our lease that no task of ours looks after, twice in a row: a bug ended the
         supervision. It begins anew; without this they would stay running for ever."""
         stranded, self._unsupervised = ours & self._unsupervised, set(ours)
+        if stranded:
+            await self._progress.flush()  # whether they were accepted
         for run_id in stranded:
             async with self._db.read() as session:
                 run = await runs.get(session, run_id)
@@ -519,9 +534,15 @@ class Orchestrator:
                 if run is None or attempt is None or run.lease_owner != self._identity.owner:
                     continue
                 agent_id = attempt.agent_id or UUID(int=0)
-                work = await self._prepared(session, run, attempt, agent_id, hand_out=False)
-            log.warning("supervision begins anew", run=str(run_id))
+                never_taken = attempt.accepted_at is None and not self._is_held(attempt)
+                work = await self._prepared(session, run, attempt, agent_id, hand_out=never_taken)
+            log.warning("supervision begins anew", run=str(run_id), hand_out=never_taken)
             self._supervise(work)
+
+    def _is_held(self, attempt: Attempt) -> bool:
+        """Whether its agent had it when it said hello."""
+        agent = self._hub.agents.get(attempt.agent_id or UUID(int=0))
+        return agent is not None and attempt.id in agent.holding
 
     async def _let_go(self, work: Supervised) -> None:
         """Not ours any more: ended by another server, deleted, or taken over."""
@@ -529,7 +550,7 @@ class Orchestrator:
             run = await runs.get(session, work.run.id)
         if run is not None and run.lease_owner == self._identity.owner:
             return  # claimed or taken over just now
-        if work.task is not None and not work.over:
+        if work.task is not None and not work.over and not work.ending:
             log.info("supervision lost", run=str(work.run.id))
             if run is None:
                 self._executor.discard(work.handle)
@@ -556,7 +577,7 @@ class Orchestrator:
             self._supervise(work)  # its agent may come back
 
     async def _sort_out_the_rest(self, agent: ConnectedAgent) -> None:
-        ours = {work.attempt.id for work in self._supervised.values()} | self._collecting
+        ours = {work.attempt.id for work in self._supervised.values()} | self._collecting.keys()
         for handle, attempt in await self._adoption.strangers(agent, ours.__contains__):
             if attempt is None:
                 self._executor.discard(handle)
@@ -572,14 +593,16 @@ class Orchestrator:
             work = Supervised(
                 run=run, attempt=attempt, agent_id=agent_id, content=None, adopted=True
             )
-            self._collecting.add(attempt.id)
-            self._tasks.create_task(self._collect_rest(work), name=f"log of run {run.id}")
+            self._collecting[attempt.id] = work
+            work.task = self._tasks.create_task(
+                self._collect_rest(work), name=f"log of run {run.id}"
+            )
 
     async def _collect_rest(self, work: Supervised) -> None:
         try:
             await self._attempts.collect_rest(work)
         finally:
-            self._collecting.discard(work.attempt.id)
+            self._collecting.pop(work.attempt.id, None)
 
     def _builtin_agent(self) -> ConnectedAgent | None:
         return next((a for a in self._hub.agents.values() if a.name == BUILTIN), None)

@@ -300,13 +300,17 @@ def _log_columns(log: LogSummary, outcome: Outcome | None = None) -> dict[str, A
 # --- stopping ---
 
 
-async def cancel_queued(
-    session: AsyncSession, run_id: UUID, *, by: str, reason_text: str, now: datetime
+async def cancel_queued(  # noqa: PLR0913 - who cancels whose run, and what is said of it
+    session: AsyncSession, run_id: UUID, *, owner_id: UUID, by: str, reason_text: str, now: datetime
 ) -> bool:
     """queued -> cancelled."""
     statement = (
         update(Run)
-        .where(col(Run.id) == run_id, col(Run.status) == RunStatus.QUEUED.value)
+        .where(
+            col(Run.id) == run_id,
+            col(Run.owner_id) == owner_id,
+            col(Run.status) == RunStatus.QUEUED.value,
+        )
         .values(
             status=RunStatus.CANCELLED.value,
             reason=Reason.CANCELLED_BY_USER.value,
@@ -320,12 +324,15 @@ async def cancel_queued(
     return await _changed(session, statement) == 1
 
 
-async def request_stop(session: AsyncSession, run_id: UUID, *, by: str, now: datetime) -> bool:
+async def request_stop(
+    session: AsyncSession, run_id: UUID, *, owner_id: UUID, by: str, now: datetime
+) -> bool:
     """Note who wants a running run stopped; the first one counts. No change of status."""
     statement = (
         update(Run)
         .where(
             col(Run.id) == run_id,
+            col(Run.owner_id) == owner_id,
             col(Run.status) == RunStatus.RUNNING.value,
             col(Run.stop_requested_at).is_(None),
         )

@@ -148,7 +148,7 @@ async def test_a_wish_to_stop_survives_the_server(house, event):
     run, job = await started(house, event)
     await house.agents[0].leave()
     house.agents.clear()
-    await house.orchestrator.cancel(run.id, "ann")
+    await house.orchestrator.cancel(run.id, "ann", owner_id=run.owner_id)
     await reborn(house)
     agent = await house.agent(held(job))
     assert (await agent.hear(Stop)).attempt_id == job.attempt_id

@@ -2,6 +2,9 @@
 
 import asyncio
 import hashlib
+from uuid import UUID
+
+from sqlalchemy.exc import OperationalError
 
 from agent.jobs import Phase, Reason
 from agent.protocol import (
@@ -16,6 +19,9 @@ from agent.protocol import (
     Start,
     Stop,
 )
+from cronium_app.domain.ids import new_id
+from cronium_app.orchestrator import attempt as attempt_module
+from cronium_app.store import runs
 
 
 async def test_a_run_goes_from_submit_to_its_recorded_end(house, event):
@@ -145,19 +151,19 @@ async def test_a_stop_is_passed_on_and_the_run_is_cancelled(house, event):
     agent = await house.agent()
     run = await house.submit(event)
     job = await agent.accept()
-    assert await house.orchestrator.cancel(run.id, "ann")
+    assert await house.orchestrator.cancel(run.id, "ann", owner_id=run.owner_id)
     stop = await agent.hear(Stop)
     assert (stop.attempt_id, stop.grace_s) == (job.attempt_id, 10)
     await agent.finish(job, exit_code=143, stopped=True)
     ended = await house.ended(run)
     assert (ended.status, ended.reason) == ("cancelled", "cancelled_by_user")
     assert ended.reason_text == "Cancelled by ann."
-    assert not await house.orchestrator.cancel(run.id, "bob")
+    assert not await house.orchestrator.cancel(run.id, "bob", owner_id=run.owner_id)
 
 
 async def test_a_queued_run_is_cancelled_at_once(house, event):
     run = await house.submit(event)
-    assert await house.orchestrator.cancel(run.id, "ann")
+    assert await house.orchestrator.cancel(run.id, "ann", owner_id=run.owner_id)
     ended = await house.ended(run)
     assert (ended.status, ended.attempt) == ("cancelled", 0)
 
@@ -174,6 +180,102 @@ async def test_a_job_that_was_refused_is_handed_out_again(house, event):
     assert second.attempt == 1
     await agent.finish(second)
     assert (await house.ended(run)).status == "succeeded"
+
+
+async def test_a_refused_job_runs_although_the_database_was_away_when_it_was_given_back(
+    house, event, monkeypatch
+):
+    monkeypatch.setattr(attempt_module, "RECORD_RETRY_S", 0.01)
+    give_back, failures = runs.give_back, iter((1, 2))
+
+    async def fails_twice(*arguments, **fields):
+        if next(failures, None):
+            raise OperationalError("UPDATE", {}, OSError("no connection"))
+        return await give_back(*arguments, **fields)
+
+    monkeypatch.setattr(runs, "give_back", fails_twice)
+    agent = await house.agent(slots=1)
+    run = await house.submit(event)
+    first = (await agent.hear(Start)).job
+    await agent.say(Refused(attempt_id=first.attempt_id, epoch=first.epoch, why="no_slot"))
+    await agent.hear(Forget)
+    await agent.beat()
+    await agent.finish(await agent.accept())
+    ended = await house.ended(run)
+    assert (ended.status, ended.attempt) == ("succeeded", 1)
+
+
+async def test_a_job_that_was_never_taken_is_handed_out_by_the_supervision_that_begins_anew(
+    house, event, monkeypatch
+):
+    monkeypatch.setattr("cronium_app.orchestrator.core.LEASE_RENEW_S", 0.1)
+    await house.down()
+    await house.up()
+
+    give_back = runs.give_back
+
+    async def broken(*_arguments, **_fields):
+        monkeypatch.setattr(runs, "give_back", give_back)
+        raise ZeroDivisionError
+
+    agent = await house.agent(slots=1)
+    monkeypatch.setattr(runs, "give_back", broken)
+    run = await house.submit(event)
+    first = (await agent.hear(Start)).job
+    await agent.say(Refused(attempt_id=first.attempt_id, epoch=first.epoch, why="no_slot"))
+    again = await agent.accept()
+    assert again.attempt_id == first.attempt_id
+    await agent.finish(again)
+    assert (await house.ended(run)).status == "succeeded"
+
+
+async def test_an_end_that_was_just_recorded_is_told_although_the_lease_went_with_it(
+    house, event, monkeypatch
+):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    write_end = house.orchestrator._attempts._write_end
+
+    async def crossed_by_a_renewal(work, report):
+        recorded = await write_end(work, report)
+        await house.orchestrator._let_go(work)  # the committed end took the lease away
+        return recorded
+
+    monkeypatch.setattr(house.orchestrator._attempts, "_write_end", crossed_by_a_renewal)
+    await agent.send_log(job, b"abc")
+    await agent.finish(job, b"abc")
+    await agent.hear(FinishAck)
+    assert (await house.ended(run)).status == "succeeded"
+
+
+async def test_only_the_owner_of_a_run_cancels_it(house, event):
+    run = await house.submit(event)
+    assert not await house.orchestrator.cancel(run.id, "eve", owner_id=new_id())
+    assert (await house.run(run)).status == "queued"
+    agent = await house.agent()
+    await agent.accept()
+    assert not await house.orchestrator.cancel(run.id, "eve", owner_id=new_id())
+    assert (await house.run(run)).stop_requested_at is None
+    assert await house.orchestrator.cancel(run.id, "ann", owner_id=event.owner_id)
+
+
+async def test_a_deleted_log_is_not_collected_any_longer(house, event):
+    agent = await house.agent()
+    run = await house.submit(event)
+    job = await agent.accept()
+    log = b"x" * 2_000_000
+    await agent.finish(job, log)  # most of the log is still to come
+    assert not (await house.attempt(run)).log_complete or await house.ended(run)
+    await house.ended(run)
+    attempt_id = UUID(job.attempt_id)
+    house.orchestrator.forget(attempt_id)
+    await house.logs.delete(attempt_id)
+    assert (await agent.hear(Forget)).attempt_id == job.attempt_id
+    await agent.send_log(job, log[:100_000])
+    await agent.beat(free_slots=1)
+    assert await house.logs.length(attempt_id) == 0
+    assert house.logs.live(attempt_id) is None
 
 
 async def test_a_job_that_no_agent_will_ever_take_fails_with_the_reason(house, event):
@@ -362,7 +464,7 @@ async def test_a_stop_that_could_not_be_said_is_said_when_the_agent_is_back(hous
     await agent.send_log(job, b"abc")
     await agent.hear(LogAck)
     await agent.leave()
-    await house.orchestrator.cancel(run.id, "ann")
+    await house.orchestrator.cancel(run.id, "ann", owner_id=run.owner_id)
     held = Held(
         run_id=job.run_id, attempt_id=job.attempt_id, epoch=1, state="running", log_length=3
     )

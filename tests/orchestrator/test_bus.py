@@ -26,6 +26,17 @@ async def test_a_slow_one_gets_the_newest_change_of_each_thing():
         assert (await anext(changes)).noun == "engine"
 
 
+async def test_who_waits_for_one_thing_keeps_nothing_of_the_others():
+    bus, run = Bus(), new_id()
+    with bus.subscribe("run", run) as changes:
+        for _ in range(1000):
+            bus.publish("run", new_id())
+        bus.publish("run_live", run)
+        assert changes.waiting == 0
+        bus.publish("run", run)
+        assert (await anext(changes)).id == run
+
+
 async def test_closing_the_bus_ends_the_subscriptions():
     bus = Bus()
     with bus.subscribe() as changes:

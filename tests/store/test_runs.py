@@ -236,7 +236,7 @@ async def test_a_run_that_is_to_stop_does_not_go_back(db, clock, add_run):
     added = await add_run()
     hold = await claim_with_attempt(db, clock)
     async with db.write() as session:
-        assert await runs.request_stop(session, added.id, by="a", now=clock.now())
+        assert await runs.request_stop(session, added.id, owner_id=added.owner_id, by="a", now=clock.now())
     async with db.write() as session:
         assert not await runs.give_back(session, hold, available_at=clock.now())
 
@@ -248,7 +248,7 @@ async def test_cancelling_and_claiming_exclude_each_other(db, clock, add_run, fi
     async def cancel() -> bool:
         async with db.write() as session:
             return await runs.cancel_queued(
-                session, added.id, by="a", reason_text="Cancelled.", now=clock.now()
+                session, added.id, owner_id=added.owner_id, by="a", reason_text="Cancelled.", now=clock.now()
             )
 
     if first == "cancel":
@@ -263,8 +263,8 @@ async def test_the_first_wish_to_stop_counts(db, clock, add_run):
     added = await add_run()
     await claim_with_attempt(db, clock)
     async with db.write() as session:
-        assert await runs.request_stop(session, added.id, by="ann", now=clock.now())
-        assert not await runs.request_stop(session, added.id, by="bob", now=clock.now())
+        assert await runs.request_stop(session, added.id, owner_id=added.owner_id, by="ann", now=clock.now())
+        assert not await runs.request_stop(session, added.id, owner_id=added.owner_id, by="bob", now=clock.now())
     assert (await fresh(db, added.id)).stop_requested_by == "ann"
     async with db.write() as session:
         kept = await runs.renew(session, owner="one/1", until=clock.now() + LEASE)

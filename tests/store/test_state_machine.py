@@ -167,9 +167,9 @@ class TwoServers(RuleBasedStateMachine):
         run_id = data.draw(st.sampled_from(sorted(self.model)))
         believed = self.model[run_id]
         cancelled = self.write(
-            lambda s: runs.cancel_queued(s, run_id, by="a", reason_text="", now=self.now)
+            lambda s: runs.cancel_queued(s, run_id, owner_id=self.event.owner_id, by="a", reason_text="", now=self.now)
         )
-        stopping = self.write(lambda s: runs.request_stop(s, run_id, by="a", now=self.now))
+        stopping = self.write(lambda s: runs.request_stop(s, run_id, owner_id=self.event.owner_id, by="a", now=self.now))
         assert cancelled == (believed.status is RunStatus.QUEUED)
         assert stopping == (believed.status is RunStatus.RUNNING and not believed.stopping)
         believed.stopping |= stopping
