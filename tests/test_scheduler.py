@@ -1,6 +1,7 @@
 """What is due becomes runs or visible skips, once, whoever looks and however late."""
 
 import asyncio
+import time
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from sqlmodel import col, select
 from cronium_app.domain import schedules
 from cronium_app.domain.clock import SystemClock
 from cronium_app.domain.events import EventContent
+from cronium_app.domain.jitter import jitter
 from cronium_app.executors.container import AgentHub
 from cronium_app.logs.files import LogStore
 from cronium_app.orchestrator.adoption import Identity
@@ -43,6 +45,10 @@ def place(db, clock, tmp_path):
 
 @pytest.fixture
 async def event(db, clock) -> Event:
+    return await saved_event(db, clock)
+
+
+async def saved_event(db, clock) -> Event:
     now = clock.now()
     user = User(email="a", password_hash="", role="admin", created_at=now, password_changed_at=now)
     content = EventContent(runtime="bash", script="true")
@@ -164,31 +170,121 @@ async def test_after_a_long_silence_the_oldest_fires_share_a_row(db, clock, plac
     assert (found[-1].status, found[-1].fire_time) == ("queued", clock.now())
 
 
-async def test_a_thousand_due_at_once_are_all_made(db, clock, place, event):
+async def add_many(db, clock, event: Event, number: int) -> None:
     now = clock.now()
     async with db.write() as session:
-        for _ in range(1000):
+        for n in range(number):
             session.add(
-                Schedule(event_id=event.id, owner_id=event.owner_id, kind="interval", every_s=60,
-                         anchor_at=now, next_fire_at=now, created_at=now, updated_at=now)
+                Schedule(event_id=event.id, owner_id=event.owner_id, kind="cron",
+                         expression="0 * * * *" if n % 2 else "0 9-17 * * *", anchor_at=now,
+                         timezone="Europe/Paris", next_fire_at=now, created_at=now, updated_at=now)
             )  # fmt: skip
-    assert await fire_all(place) == 1000
-    assert len(await rows(db)) == 1000
+
+
+async def test_a_thousand_due_at_once_are_all_made_within_a_second(db, clock, place, event):
+    await add_many(db, clock, event, 1000)
+    begun = time.process_time()
+    task = asyncio.create_task(fire_all(place))
+    held = await longest_hold(task)
+    spent = time.process_time() - begun
+    assert task.result() == 1000
+    found = await rows(db)
+    assert len({run.schedule_id for run in found}) == len(found) == 1000
+    assert {run.status for run in found} == {"queued"}
+    assert spent < 1
+    assert held < 0.2
+    async with db.read() as session:
+        left = (await session.exec(select(Schedule.next_fire_at).distinct())).all()
+    assert left == [clock.now() + timedelta(hours=1)]
+
+
+async def test_two_servers_share_a_thousand(db, clock, tmp_path, event):
+    places = [Place(db, clock, tmp_path, name) for name in ("one", "two")]
+    await add_many(db, clock, event, 1000)
+    while sum(await asyncio.gather(*(fire_all(p) for p in places))):
+        pass
+    assert len({run.schedule_id for run in await rows(db)}) == len(await rows(db)) == 1000
+    for p in places:
+        p.logs.close()
+
+
+async def test_a_run_starts_later_by_its_jitter_wherever_it_is_made(db, clock, tmp_path, event):
+    schedule = await add_schedule(db, clock, event, jitter_s=600)
+    clock.travel(60)
+    place = Place(db, clock, tmp_path, "one")
+    await fire_all(place)
+    place.logs.close()
+    (run,) = await rows(db)
+    assert run.fire_time == clock.now()
+    assert run.available_at == clock.now() + jitter(schedule.id, clock.now(), 600)
+    assert run.available_at > clock.now()
+
+
+@pytest.mark.parametrize(("rule", "runs"), [("once", 1), ("all", 5), ("skip", 0)])
+async def test_a_restart_makes_up_for_fires_by_the_rule(sqlite_db, clock, tmp_path, rule, runs):
+    event = await saved_event(sqlite_db, clock)
+    await add_schedule(sqlite_db, clock, event, misfire=rule)
+    clock.travel(60 * 5 + 30)
+    place = Place(sqlite_db, clock, tmp_path, "again")
+    await fire_all(place)
+    clock.travel(30)
+    for _ in range(2):  # somebody is there now, so this one is simply run
+        await fire_all(place)
+        clock.travel(5)
+    found = await rows(sqlite_db)
+    assert [run.status for run in found].count("queued") == runs + 1
+    assert len(found) == 6
+    assert all(run.reason_text.startswith("Missed") for run in found if run.reason)
+    place.logs.close()
+
+
+async def test_a_machine_that_slept_missed_its_fires(sqlite_db, clock, tmp_path):
+    event = await saved_event(sqlite_db, clock)
+    await add_schedule(sqlite_db, clock, event, misfire="skip")
+    place = Place(sqlite_db, clock, tmp_path, "one")
+    await fire_all(place)
+    clock.travel(70)  # nobody looked for more than 15 seconds
+    await fire_all(place)
+    assert [run.status for run in await rows(sqlite_db)] == ["cancelled"]
+    place.logs.close()
+
+
+async def test_a_busy_machine_misses_nothing(sqlite_db, clock, tmp_path):
+    event = await saved_event(sqlite_db, clock)
+    await add_schedule(sqlite_db, clock, event, misfire="skip", every_s=4)
+    place = Place(sqlite_db, clock, tmp_path, "one")
+    for _ in range(3):
+        await fire_all(place)
+        clock.travel(12)
+    await fire_all(place)
+    assert [run.status for run in await rows(sqlite_db)] == ["queued"] * 9
+    place.logs.close()
+
+
+async def test_a_schedule_that_cannot_be_read_says_so_and_ends(db, clock, place, event):
+    await add_schedule(
+        db, clock, event, kind="cron", expression="nonsense", next_fire_at=clock.now()
+    )
+    await fire_all(place)
+    (run,) = await rows(db)
+    assert run.reason_text.startswith("The schedule cannot be read any more: ")
+    assert await fire_all(place) == 0
+
+
+async def longest_hold(task: asyncio.Task) -> float:
+    """Seconds of its own CPU time for which the event loop came to nothing else meanwhile."""
+    worst = 0.0
+    while not task.done():
+        begun = time.thread_time()  # not the time that other processes take
+        await asyncio.sleep(0.002)
+        worst = max(worst, time.thread_time() - begun)
+    return worst
 
 
 async def test_the_alarm_clock_wakes_it_in_time(sqlite_db, tmp_path):
     clock = SystemClock()
     now = clock.now()
-    user = User(email="a", password_hash="", role="admin", created_at=now, password_changed_at=now)
-    content = EventContent(runtime="bash", script="true")
-    row = Event(owner_id=user.id, name="N", revision=1, created_at=now, updated_at=now)
-    async with sqlite_db.write() as session:
-        session.add(user)
-        await session.flush()
-        session.add(row)
-        await session.flush()
-        session.add(Revision(event_id=row.id, number=1, content=content.canonical(),
-                             sha256=content.sha256(), created_at=now))  # fmt: skip
+    row = await saved_event(sqlite_db, clock)
     place = Place(sqlite_db, clock, tmp_path, "one")
     due = now + timedelta(seconds=0.4)
     task = asyncio.create_task(place.scheduler.run())
