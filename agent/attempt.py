@@ -68,6 +68,7 @@ _DELIVERIES = 3
 _EOF_PATIENCE_S = 3.0
 _PROVISIONAL_AFTER_S = 1.0  # the status does not wait longer than this for a large log
 _RETRY_S = 1.0
+_NAME_PAUSES_S = (0.0, 0.1, 0.3, 1.0, 3.0, 5.0)
 _KILL_AGAIN_S = 2.0
 _NOTHING_SHA256 = hashlib.sha256().hexdigest()
 
@@ -334,11 +335,13 @@ class Attempt:
             LABEL_EPOCH: str(self.epoch),
             LABEL_KIND: KIND_JOB,
         }
-        for _ in range(3):
+        for pause_s in _NAME_PAUSES_S:
             with suppress(NameTaken):
                 return await self._host.containers.create(profile, self._name, labels)
             # The journal knows of no delivery to it, so its job never ran.
             await self._remove_containers()
+            # Nothing to remove: the engine may still be making it for a request that was cut off.
+            await asyncio.sleep(pause_s)
         raise EngineRefused(409, f"There is a container called {self._name} that is not ours.")
 
     async def _deliver(self, attachment: Attachment, data: bytes) -> None:

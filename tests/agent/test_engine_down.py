@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from harness import config, connected, engine_and_server, make_job, nothing_held, running
 
+from agent.containers import NameTaken
 from agent.engine import Engine
 from agent.jobs import Reason
 
@@ -228,6 +229,25 @@ async def test_waiting_for_the_engine_is_not_setup(tmp_path, proxy):
         await server.until(lambda: record.complete)
         assert (record.outcome.reason, record.stdout) == (Reason.EXITED, b"hi\n")
         assert record.outcome.setup_s < 2.0
+
+
+async def test_a_name_the_engine_still_gives_away_for_a_lost_request_is_waited_for(
+    tmp_path, monkeypatch
+):
+    """The connection was cut while it made the container: for a moment the name is taken and
+    nothing of that name is listed."""
+    async with engine_and_server(tmp_path) as (engine, server):
+        create, taken = engine.containers.create, []
+
+        async def still_taken(*args):
+            if len(taken) < 4:
+                taken.append(args)
+                raise NameTaken(409, "The name is already in use")
+            return await create(*args)
+
+        monkeypatch.setattr(engine.containers, "create", still_taken)
+        record = await server.run_job(make_job("echo hi"))
+        assert record.stdout == b"hi\n", record.outcome
 
 
 async def test_slow_server_slows_nothing(tmp_path):
