@@ -7,13 +7,15 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from agent.verdict import is_too_deep
 from cronium_app.actions import cursors
 from cronium_app.actions.access import audit, own_event, own_run, require
 from cronium_app.actions.commands import PageIn, RunFilter, RunIn, checked
 from cronium_app.actions.context import Services
 from cronium_app.actions.errors import Conflict, Invalid
 from cronium_app.actions.logs import follow_log, log_length, read_log
-from cronium_app.actions.views import Page, RunRow, RunView
+from cronium_app.actions.views import Page, RetriesView, RunRow, RunView
+from cronium_app.domain.concurrency import KeyUnresolved
 from cronium_app.domain.events import EventContent
 from cronium_app.domain.ids import parse_id
 from cronium_app.domain.permissions import Actor, Permission
@@ -40,6 +42,17 @@ async def start(
     """Queue a run. `trigger` None: api for a token, else manual. An event that is switched off
     can be run by hand; one in the archive cannot.
     """
+    return await get(services, actor, await queue(services, actor, event_id, command, trigger))
+
+
+async def queue(
+    services: Services,
+    actor: Actor,
+    event_id: str,
+    command: RunIn | Mapping[str, Any] | None = None,
+    trigger: Trigger | None = None,
+) -> str:
+    """`start` for somebody who will look later: answers the run's id."""
     require(actor, Permission.RUN)
     wanted = checked(RunIn, command or {})
     async with services.db.write() as session:
@@ -50,7 +63,8 @@ async def start(
         run = await submit(
             services, session, actor, event, number, wanted.inputs, trigger or _trigger(actor)
         )
-    return await started(services, actor, run)
+    services.orchestrator.submitted(run)
+    return str(run.id)
 
 
 async def rerun(services: Services, actor: Actor, run_id: str) -> RunView:
@@ -81,21 +95,22 @@ async def submit(
     saved = await revisions.get(session, event.id, revision) if revision else None
     if saved is None:
         raise Conflict("There is nothing saved to run.", code="draft")
-    run = await services.orchestrator.submit(
-        session,
-        SubmitRun(
-            event_id=event.id,
-            owner_id=event.owner_id,
-            event_name=event.name,
-            revision=revision,
-            content=EventContent.model_validate_json(saved.content),
-            trigger=trigger,
-            triggered_by=actor.user_id,
-            triggered_by_name=actor.email,
-            inputs=json.dumps(inputs, ensure_ascii=False, allow_nan=False),
-            hidden=trigger is Trigger.TEST,
-        ),
+    wish = SubmitRun(
+        event_id=event.id,
+        owner_id=event.owner_id,
+        event_name=event.name,
+        revision=revision,
+        content=EventContent.model_validate_json(saved.content),
+        trigger=trigger,
+        triggered_by=actor.user_id,
+        triggered_by_name=actor.email,
+        inputs=json.dumps(inputs, ensure_ascii=False, allow_nan=False),
+        hidden=trigger is Trigger.TEST,
     )
+    try:
+        run = await services.orchestrator.submit(session, wish)
+    except KeyUnresolved as error:
+        raise Invalid(str(error), field="inputs") from None
     if run is None:  # only a schedule's fire can have its run already
         raise Conflict("This run exists already.")
     return run
@@ -122,11 +137,12 @@ async def wait(
     services: Services, actor: Actor, run_id: str, seconds: float
 ) -> tuple[RunView, bool]:
     """The run once it has ended, or as it is after so many seconds; and whether it has ended."""
+    require(actor, Permission.VIEW)
+    async with services.db.read() as session:
+        run = await own_run(services, session, actor, run_id)
+    if RunStatus(run.status) not in FINAL and seconds > 0:
+        await services.orchestrator.wait_finished(run.id, seconds)
     view = await get(services, actor, run_id)
-    wanted = parse_id(view.id)
-    if wanted is not None and not is_over(view) and seconds > 0:
-        await services.orchestrator.wait_finished(wanted, seconds)
-        view = await get(services, actor, run_id)
     return view, is_over(view)
 
 
@@ -222,16 +238,36 @@ def _view(
         "schedule_id": str(run.schedule_id) if run.schedule_id else None,
         "duration_s": None if run.duration_ms is None else run.duration_ms / 1000,
         "waiting_text": services.orchestrator.waiting_text(run),
-        "inputs": json.loads(run.inputs),
-        "outputs": json.loads(run.outputs),
+        "inputs": _value(run.inputs),
+        "outputs": _value(run.outputs),
         "conditions": json.loads(run.conditions),
         "usual_s": usual,
+        "retries": _retries(run, content),
         "runtime": content.runtime if content else "",
         "image": run.image or (content.resolved_image() if content else ""),
         "limits": {name: getattr(content, name) for name in LIMIT_FIELDS} if content else {},
         "network": content.network if content else True,
     }
     return RunView.model_validate(values | _of_attempt(attempt) | _of_live(services, run))
+
+
+def _value(text: str) -> Any:
+    """What JSON text says; the text itself where no answer could hold it, so deep is it."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        return text
+    return text if is_too_deep(value) else value
+
+
+def _retries(run: Run, content: EventContent | None) -> RetriesView:
+    waits = run.status == RunStatus.QUEUED.value and run.attempt > 0
+    return RetriesView(
+        max=content.retries.max if content else 0,
+        used=max(0, run.attempt - run.infra_faults - (0 if waits else 1)),
+        infra_faults=run.infra_faults,
+        next_try_at=run.available_at if waits else None,
+    )
 
 
 def _of_attempt(attempt: Attempt | None) -> dict[str, Any]:

@@ -230,8 +230,8 @@ async def start_run(
     wait: Wait = None,
 ) -> RunView:
     """Start a run: 201 at once."""
-    view = await runs.start(services, actor, event_id, run)
-    return await waited(services, actor, view, response, wait)
+    run_id = await runs.queue(services, actor, event_id, run)
+    return await waited(services, actor, run_id, response, wait)
 
 
 @router.post("/runs/test", status_code=201, tags=["runs"], responses={**_WAITED})
@@ -240,15 +240,15 @@ async def run_unsaved(
 ) -> RunView:
     """Run a text once without saving it."""
     view = await events.test(services, actor, test)
-    return await waited(services, actor, view, response, wait)
+    return view if wait is None else await waited(services, actor, view.id, response, wait)
 
 
 async def waited(
-    services: ServicesDep, actor: ActorDep, view: RunView, response: Response, wait: int | None
+    services: ServicesDep, actor: ActorDep, run_id: str, response: Response, wait: int | None
 ) -> RunView:
     """The run after `wait` seconds at most, with the status of the answer set to fit."""
     if wait is None:
-        return view
-    view, over = await runs.wait(services, actor, view.id, wait)
+        return await runs.get(services, actor, run_id)
+    view, over = await runs.wait(services, actor, run_id, wait)
     response.status_code = 200 if over else 202
     return view

@@ -41,8 +41,7 @@ async def get_run(
     services: ServicesDep, actor: ActorDep, run_id: str, response: Response, wait: Wait = None
 ) -> RunView:
     """One run. With `wait` the answer comes when it has ended, or after so many seconds."""
-    view = await runs.get(services, actor, run_id)
-    return await waited(services, actor, view, response, wait)
+    return await waited(services, actor, run_id, response, wait)
 
 
 @router.post("/runs/{run_id}/cancel")
