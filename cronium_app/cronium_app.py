@@ -64,16 +64,16 @@ def serve(settings: Settings, lock: FolderLock, *, say: Callable[[str], None] = 
     configure_logging(settings.log_level)
     try:
         with _listener(settings) as listener:
-            address = _address(settings, listener)
-            lock.announce(address)
+            port = listener.getsockname()[1]
+            lock.announce(settings.local_url(port))
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(settings, listener, address, say))
+                runner.run(_serve(settings, listener, port, say))
     except (MigrationError, KeyringError, CroniumError) as error:
         raise StartRefused(str(error)) from error
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, address: str, say: Callable[[str], None]
+    settings: Settings, listener: socket.socket, port: int, say: Callable[[str], None]
 ) -> None:
     async with running(settings, local_agent=_engine(settings)) as built, _pushes(built):
         code = await accounts.first_start(built, settings.admin_email, settings.admin_password)
@@ -92,7 +92,8 @@ async def _serve(
             ws_max_size=4 * 1024 * 1024,
             ws_per_message_deflate=False,  # a core's time for a log that is read next door
         )
-        await _Server(config, built, address, code, say).serve(sockets=[listener])
+        welcome = _welcome(settings, port, code)
+        await _Server(config, built, welcome, say).serve(sockets=[listener])
 
 
 @contextlib.asynccontextmanager
@@ -132,9 +133,17 @@ def _listener(settings: Settings) -> socket.socket:
     return listener
 
 
-def _address(settings: Settings, listener: socket.socket) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{listener.getsockname()[1]}"
+def _welcome(settings: Settings, port: int, setup_code: str | None) -> list[str]:
+    """What the person at the terminal is told once it is ready."""
+    lines = [f"Cronium is ready: {settings.local_url(port)}"]
+    if setup_code is not None:
+        lines.append(f"Set up the administrator: {settings.people_url(port)}/setup#{setup_code}")
+    if settings.is_everywhere and not settings.public_url:
+        here = settings.local_url(port).removeprefix("http://").rpartition(":")[0]
+        lines.append(
+            f"From another computer: put this machine's name or address in the place of {here}."
+        )
+    return lines
 
 
 class _Server(uvicorn.Server):
@@ -144,23 +153,20 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         built: Services,
-        address: str,
-        setup_code: str | None,
+        welcome: list[str],
         say: Callable[[str], None],
     ) -> None:
         super().__init__(config)
         self._built = built
-        self._address = address
-        self._setup_code = setup_code
+        self._welcome = welcome
         self._say = say
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.started:
             return
-        self._say(f"Cronium is ready: {self._address}")
-        if self._setup_code is not None:
-            self._say(f"Set up the administrator: {self._address}/setup#{self._setup_code}")
+        for line in self._welcome:
+            self._say(line)
         _settle_memory()
 
     @contextlib.contextmanager

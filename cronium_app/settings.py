@@ -68,6 +68,20 @@ class Settings(BaseModel):
     def resolved_database_url(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'cronium.db'}"
 
+    @property
+    def is_everywhere(self) -> bool:
+        """It listens on every address of this machine."""
+        return self.host in ("", "0.0.0.0", "::")
+
+    def local_url(self, port: int) -> str:
+        """Where a program on this machine finds the server; "everywhere" cannot be opened."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def people_url(self, port: int) -> str:
+        """The beginning of links for people."""
+        return (self.public_url or self.local_url(port)).rstrip("/")
+
     def process_environment(self) -> dict[str, str]:
         """What must be in `os.environ` before Reflex is imported to serve the built client."""
         return {

@@ -28,6 +28,28 @@ def test_flag_before_variable_before_what_make_up_remembered_before_the_file(tmp
     assert load({"CRONIUM_HOST": "::1"}, tmp_path).host == "::1"
 
 
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:81"),
+        ("0.0.0.0", "http://127.0.0.1:81"),
+        ("", "http://127.0.0.1:81"),
+        ("::", "http://[::1]:81"),
+        ("::1", "http://[::1]:81"),
+        ("cron.example", "http://cron.example:81"),
+    ],
+)
+def test_an_address_that_means_everywhere_is_printed_as_one_that_can_be_opened(host, local):
+    settings = load().model_copy(update={"host": host})
+    assert settings.local_url(81) == local
+    assert settings.is_everywhere == (host in ("", "0.0.0.0", "::"))
+
+
+def test_links_for_people_use_the_address_that_people_use():
+    assert load(public_url="https://cron.example/").people_url(81) == "https://cron.example"
+    assert load(host="0.0.0.0").people_url(81) == "http://127.0.0.1:81"
+
+
 def test_an_empty_variable_is_none_and_those_of_the_client_are_left_alone():
     assert load({"CRONIUM_PORT": "", "CRONIUM_URL": "x", "CRONIUM_TOKEN": "y"}).port == 8080
 

@@ -70,8 +70,3 @@ class TooMany(CroniumError):
 
     status = 429
     default_code = "too_many"
-
-
-class Unavailable(CroniumError):
-    status = 503
-    default_code = "unavailable"

@@ -21,7 +21,7 @@ from cronium_app.actions.commands import (
     invalid_from,
 )
 from cronium_app.actions.context import AccountServices, Services
-from cronium_app.actions.errors import Conflict, NotFound
+from cronium_app.actions.errors import Conflict, Invalid, NotFound
 from cronium_app.actions.templates import templates
 from cronium_app.actions.views import (
     ContentView,
@@ -38,7 +38,7 @@ from cronium_app.domain.events import EventContent
 from cronium_app.domain.ids import new_id
 from cronium_app.domain.permissions import Actor, Permission
 from cronium_app.domain.runs import Trigger
-from cronium_app.store import events, listing, revisions
+from cronium_app.store import agents, events, listing, revisions
 from cronium_app.store import schedules as schedule_rows
 from cronium_app.store.tables import Event, Revision, Schedule
 
@@ -406,9 +406,17 @@ def _patched(content: EventContent, patch: EventPatch) -> EventContent:
         raise invalid_from(error) from None
 
 
+async def _check_place(session: AsyncSession, content: EventContent) -> None:
+    """A run for an agent that never was would wait for ever."""
+    name = content.target.agent
+    if name not in (None, "local") and await agents.by_name(session, name) is None:
+        raise Invalid(f"There is no agent named {name}.", field="target")
+
+
 async def _save_content(
     session: AsyncSession, event: Event, content: EventContent, actor: Actor, now: datetime
 ) -> None:
+    await _check_place(session, content)
     saved = await revisions.get(session, event.id, event.revision)
     if saved is not None and saved.sha256 == content.sha256():
         return
@@ -421,6 +429,7 @@ async def _draft(
     session: AsyncSession, event: Event, content: EventContent, actor: Actor, now: datetime
 ) -> int:
     """The revision that holds this text: a saved one if it is the same, else a hidden draft."""
+    await _check_place(session, content)
     saved = await revisions.get(session, event.id, event.revision)
     draft = await revisions.newest_draft(session, event.id)
     for known in (saved, draft):
@@ -457,6 +466,7 @@ async def _insert(
     tags: list[str],
     enabled: bool,
 ) -> EventView:
+    await _check_place(session, content)
     now = services.clock.now()
     event = Event(
         id=new_id(),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from agent.image_ref import parse_image_reference
+from agent.image_ref import split_image_reference
 from agent.jobs import MAX_ENV_BYTES, MAX_SCRIPT_BYTES, Runtime
 from cronium_app.domain.concurrency import Concurrency
 from cronium_app.domain.overlap import Overlap
@@ -78,7 +78,17 @@ class EventContent(BaseModel):
     @field_validator("image")
     @classmethod
     def _image(cls, value: str) -> str:
-        return parse_image_reference(value) if value else ""
+        if not value:
+            return ""
+        reference = split_image_reference(value)
+        ours = (
+            reference.registry in ("", "docker.io", "index.docker.io")
+            and reference.path in DEFAULT_IMAGES.values()
+            and reference.tag in ("", "latest")
+            and not reference.digest
+        )
+        # in the one spelling under which the queue knows that they are being made
+        return reference.path if ours else str(reference)
 
     @field_validator("env")
     @classmethod

@@ -4,6 +4,7 @@ The old status and the fence stand in the WHERE. `False` or `None` means that so
 first: the caller then changes nothing and lets go. Functions take the session and never commit.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,7 @@ from agent.jobs import Outcome, Phase, Reason
 from cronium_app.domain.outcomes import Ending
 from cronium_app.domain.runs import FINAL, RunStatus
 from cronium_app.store.queue import claim as claim
-from cronium_app.store.tables import Attempt, Event, Revision, Run, Schedule
+from cronium_app.store.tables import Attempt, Revision, Run, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,24 +342,6 @@ async def request_stop(
     return await _changed(session, statement) == 1
 
 
-async def fail_queued(
-    session: AsyncSession, run_id: UUID, *, reason: Reason, reason_text: str, now: datetime
-) -> bool:
-    """queued -> failed: it can never be started, for instance because its revision is gone."""
-    statement = (
-        update(Run)
-        .where(col(Run.id) == run_id, col(Run.status) == RunStatus.QUEUED.value)
-        .values(
-            status=RunStatus.FAILED.value,
-            reason=reason.value,
-            reason_text=reason_text,
-            finished_at=now,
-            waiting_text="",
-        )
-    )
-    return await _changed(session, statement) == 1
-
-
 # --- between two tries ---
 
 
@@ -490,10 +473,6 @@ async def count_by_status(session: AsyncSession) -> dict[str, int]:
     return counts
 
 
-async def event_of(session: AsyncSession, event_id: UUID) -> Event | None:
-    return await session.get(Event, event_id)
-
-
 _NO_LEASE: dict[str, Any] = {"lease_owner": None, "lease_until": None}
 
 
@@ -517,8 +496,14 @@ async def _changed(session: AsyncSession, statement: Any) -> int:
 
 
 def _text(data: bytes) -> str:
-    """JSON of the agent as a column takes it: PostgreSQL has no NUL in text."""
-    return data.decode(errors="replace").replace("\0", "")
+    """JSON of the agent as a column takes it. What is none is left out as a whole: better nothing
+    than something else than the script said."""
+    try:
+        text = data.decode()
+        json.loads(text)
+    except ValueError:
+        return "{}"
+    return text
 
 
 def hold_of(run: Run, attempt: Attempt) -> Hold:

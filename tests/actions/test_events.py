@@ -29,6 +29,32 @@ async def test_an_event_needs_only_name_runtime_and_script(services, alice):
     assert view == await events.get(services, alice, view.id)
 
 
+@pytest.mark.parametrize("spelling", ["cronium/bash:latest", "docker.io/cronium/bash"])
+async def test_our_own_images_are_stored_in_one_spelling(services, alice, spelling):
+    view = await new(services, alice, image=spelling)
+    assert (view.image, view.resolved_image) == ("cronium/bash", "cronium/bash")
+    other = await new(services, alice, image="python:latest")
+    assert other.image == "python:latest"
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ({"kind": "container", "labels": ["gpu"]}, "Labels choose no agent"),
+        ({"kind": "container", "agent": "nowhere"}, "no agent named nowhere"),
+    ],
+)
+async def test_a_place_that_does_not_exist_is_refused(services, alice, target, words):
+    view = await new(services, alice, target={"kind": "container", "agent": "local"})
+    for refused in (
+        new(services, alice, target=target),
+        events.update(services, alice, view.id, {"target": target}),
+        events.test(services, alice, BASH | {"target": target}),
+    ):
+        with pytest.raises(Invalid, match=words):
+            await refused
+
+
 async def test_each_save_with_other_content_is_a_revision(services, alice):
     view = await new(services, alice)
     same = await events.update(services, alice, view.id, {"script": "echo hi", "name": "Other"})

@@ -43,7 +43,6 @@ for step in range(12):
     time.sleep(pick.random() / 5)
 cronium.output("stdout", sums[1].hexdigest())
 cronium.output("stderr", sums[2].hexdigest())
-cronium.output("who", open("/proc/sys/kernel/random/boot_id").read()[:0] + os.uname().nodename)
 sys.exit(cronium.input("code"))
 """
 
