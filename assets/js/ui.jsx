@@ -83,8 +83,9 @@ export function When({ time, show = "relative", zone = "", empty = "–", classN
 export function NavLink({ to, children }) {
   const { pathname } = useLocation();
   const here = to === "/" ? pathname === "/" : pathname === to || pathname.startsWith(`${to}/`);
+  // The page's part of the client is fetched before it is asked for.
   return (
-    <Link to={to} aria-current={here ? "page" : undefined}>
+    <Link to={to} prefetch="render" aria-current={here ? "page" : undefined}>
       {children}
     </Link>
   );
