@@ -15,6 +15,7 @@ MAX_SCRIPT_BYTES = 1024 * 1024
 MAX_INPUT_BYTES = 1_000_000
 MAX_OUTPUT_BYTES = 1_000_000
 MAX_ENV_BYTES = 512 * 1024
+MAX_OUTPUT_DEPTH = 20  # lists and objects within each other
 
 
 class Reason(StrEnum):
@@ -29,7 +30,7 @@ class Reason(StrEnum):
     BAD_IMAGE = "bad_image"  # the image lacks what a job needs (sh, interpreter ...)
     LOST = "lost"  # nobody can tell any more how it ended
     CRASHED = "crashed"  # a bug of ours; the log of the server has the traceback
-    ENGINE_KILLED = "engine_killed"  # the container ended from outside: neither script nor us
+    ENGINE_KILLED = "engine_killed"  # the container ended, and not by us; nobody saw the script end
     CANCELLED_BY_USER = "cancelled_by_user"
     REPLACED = "replaced"  # a newer run of the same event took its place
     SKIPPED = "skipped"  # a fire that became no run

@@ -1,11 +1,11 @@
 """How an attempt ended, from everything that was seen of it. Pure."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from agent.jobs import MAX_OUTPUT_BYTES, Job, Phase, Reason
+from agent.jobs import MAX_OUTPUT_BYTES, MAX_OUTPUT_DEPTH, Job, Phase, Reason
 from agent.stream import Trailer
 
 _KILLED = 137
@@ -130,11 +130,17 @@ def _without_trailer(job: Job, seen: Seen) -> Verdict:
 
 
 def _killed_from_outside(seen: Seen) -> Verdict:
-    how = "when the container engine restarted" if seen.engine_restarted else "from outside"
+    if seen.engine_restarted:
+        detail = "Its container was ended when the container engine restarted, not by Cronium."
+    else:
+        detail = (
+            "Its container ended before the end of the script was seen, and not by Cronium: it "
+            "was killed from outside, or the script killed the process that runs it."
+        )
     return Verdict(
         reason=Reason.ENGINE_KILLED,
         exit_code=seen.exit_code,
-        detail=f"Its container was ended {how}, not by the script and not by Cronium.",
+        detail=detail,
         oom_warning=seen.oom_killed,
         permanent=False,
     )
@@ -189,6 +195,11 @@ def _reduce(lines: bytes | None, name: str, add: Any, complaints: list[str]) -> 
             complaint = f"Some {name} could not be read: they are not JSON as the helper writes it."
             if complaint not in complaints:
                 complaints.append(complaint)
+    if is_too_deep(value):
+        complaints.append(
+            f"The {name} are nested deeper than {MAX_OUTPUT_DEPTH} levels and were not kept."
+        )
+        return b"{}"
     try:
         text = msgspec.json.encode(value)
     except (RecursionError, ValueError, TypeError):
@@ -197,6 +208,21 @@ def _reduce(lines: bytes | None, name: str, add: Any, complaints: list[str]) -> 
         complaints.append(_too_large(name))
         return b"{}"
     return text
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether lists and objects lie within each other deeper than whoever reads them can follow."""
+    level: list[Any] = [value]
+    for _ in range(MAX_OUTPUT_DEPTH + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return False
+        level = [inner for outer in level for inner in _inside(outer)]
+    return True
+
+
+def _inside(value: Any) -> Any:
+    return cast(dict[str, Any], value).values() if isinstance(value, dict) else value
 
 
 def _too_large(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from agent.verdict import is_too_deep
 from cronium_app.actions import cursors
 from cronium_app.actions.access import audit, own_event, own_run, require
 from cronium_app.actions.commands import PageIn, RunFilter, RunIn, checked
@@ -235,8 +236,8 @@ def _view(
         "schedule_id": str(run.schedule_id) if run.schedule_id else None,
         "duration_s": None if run.duration_ms is None else run.duration_ms / 1000,
         "waiting_text": services.orchestrator.waiting_text(run),
-        "inputs": json.loads(run.inputs),
-        "outputs": json.loads(run.outputs),
+        "inputs": _value(run.inputs),
+        "outputs": _value(run.outputs),
         "conditions": json.loads(run.conditions),
         "usual_s": usual,
         "runtime": content.runtime if content else "",
@@ -263,6 +264,15 @@ def _of_attempt(attempt: Attempt | None) -> dict[str, Any]:
         "log_lines": attempt.log_lines,
         "log_complete": attempt.log_complete,
     }
+
+
+def _value(text: str) -> Any:
+    """What JSON text says; the text itself where no answer could hold it, so deep is it."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        return text
+    return text if is_too_deep(value) else value
 
 
 def _of_live(services: Services, run: Run) -> dict[str, Any]:

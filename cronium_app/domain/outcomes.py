@@ -71,12 +71,14 @@ def _exited(outcome: Outcome, around: Circumstances) -> Words:
                 "The script succeeded, but one of its processes was killed for lack of memory.",
                 f"Raise the memory limit ({around.limits.memory_mb} MB).",
             )
+        if not outcome.outputs_complete:
+            return "The script succeeded, but not all it reported was kept.", outcome.detail
         return "The script succeeded.", ""
     if hint := _from_last_lines(around):
         return f"The script failed with exit code {code}: {hint[0]}", hint[1]
     if code in _BY_CODE:
         return _BY_CODE[code]
-    if code is not None and code > 128:
+    if code is not None and 128 < code < 160:  # above, no signal has such a number in any shell
         return _by_signal(code - 128, code)
     return f"The script failed with exit code {code}.", "The end of the log usually says why."
 
@@ -97,6 +99,10 @@ _BY_CODE: dict[int, Words] = {
     139: (
         "The script crashed with a memory access error (exit code 139, SIGSEGV).",
         "A program or native module has a bug, or does not fit this image's system libraries.",
+    ),
+    255: (
+        "The script failed with exit code 255.",
+        "Often a failed ssh; the end of the log usually says why.",
     ),
 }
 
@@ -225,8 +231,10 @@ def _lost(outcome: Outcome, _around: Circumstances) -> Words:
 
 def _engine_killed(outcome: Outcome, _around: Circumstances) -> Words:
     return (
-        outcome.detail or "The container was ended from outside, neither by the script nor by us.",
-        "The container engine may have been restarted. Run it again.",
+        outcome.detail
+        or "The container was ended from outside, or the script killed the process that runs it.",
+        "Look whether the script kills processes (kill -1, pkill); if not, the container engine "
+        "may have been restarted: run it again.",
     )
 
 

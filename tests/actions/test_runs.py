@@ -155,3 +155,13 @@ async def test_no_log_yet_is_empty(services, alice, event_id):
     assert await runs.read_log(services, alice, view.id, 0, 10) == (b"", 0)
     with pytest.raises(NotFound):
         await runs.read_log(services, alice, str(new_id()), 0, 10)
+
+
+async def test_results_nested_too_deep_for_an_answer_are_shown_as_text(services, alice, event_id):
+    deep = "[" * 400 + "]" * 400
+    deeper = "[" * 40_000 + "]" * 40_000
+    for text in (deep, deeper):
+        (run_id,) = await history(services, alice, event_id, 1, outputs=text)
+        view = await runs.get(services, alice, run_id)
+        assert view.outputs == text
+        view.model_dump_json()

@@ -167,3 +167,16 @@ def test_no_report_can_break_the_reader(outputs, conditions):
     got = read_reports(Trailer(code=0, outputs=outputs, conditions=conditions))
     json.loads(got.outputs)
     assert isinstance(json.loads(got.conditions), dict)
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+def test_what_is_nested_too_deep_is_not_kept():
+    kept = read_reports(reports(f'{{"value": {{"a": {nested(19)}}}}}\n'))
+    assert not kept.complaint
+    dropped = read_reports(reports(f'{{"value": {{"a": {nested(20)}}}}}\n'))
+    assert dropped.outputs == b"{}"
+    assert "deeper than 20 levels" in dropped.complaint
+    assert read_reports(reports(f'{{"value": {{"a": {nested(400)}}}}}\n')).outputs == b"{}"

@@ -31,7 +31,8 @@ def test_zero_is_success_and_needs_no_advice():
 @pytest.mark.parametrize(
     ("code", "word"),
     [(1, "exit code 1"), (126, "could not be executed"), (127, "not found"), (137, "SIGKILL"),
-     (139, "memory access"), (143, "SIGTERM"), (134, "SIGABRT"), (190, "signal 62")],
+     (139, "memory access"), (143, "SIGTERM"), (134, "SIGABRT"), (159, "signal 31"), (190, "exit code 190"),
+     (255, "exit code 255")],
 )  # fmt: skip
 def test_an_exit_code_is_explained(code, word):
     ending = exited(code)
@@ -110,3 +111,26 @@ def test_a_script_that_ended_before_the_stop_reached_it_keeps_its_end():
 def test_memory_stays_the_reason_even_while_stopping():
     outcome = Outcome(reason=Reason.OOM_KILLED, exit_code=137, stopped=True)
     assert settle(outcome, stop_requested=True).reason is Reason.OOM_KILLED
+
+
+@pytest.mark.parametrize("code", [128, 160, 190, 255])
+def test_not_every_large_exit_code_is_a_signal(code):
+    assert "signal" not in exited(code).text
+
+
+def test_255_hints_at_ssh():
+    assert "ssh" in exited(255).next_step
+
+
+def test_a_container_that_ended_may_have_been_ended_by_its_script():
+    ending = describe(Outcome(reason=Reason.ENGINE_KILLED), Circumstances())
+    assert "or the script killed" in ending.text
+
+
+def test_success_says_when_results_were_not_kept():
+    outcome = Outcome(
+        reason=Reason.EXITED, exit_code=0, outputs_complete=False, detail="Nested too deep."
+    )
+    ending = describe(outcome, Circumstances())
+    assert (ending.status, ending.next_step) == (RunStatus.SUCCEEDED, "Nested too deep.")
+    assert "not all" in ending.text
