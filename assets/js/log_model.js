@@ -9,6 +9,15 @@
 export const HEADER = 17;
 export const SPLIT = 16 * 1024;
 export const WINDOW = 50 * 1024 * 1024;
+const NONE = new Uint8Array(0);
+const GONE = Object.freeze({ id: -1 });
+
+function joinedBytes(a, b) {
+  const both = new Uint8Array(a.length + b.length);
+  both.set(a);
+  both.set(b, a.length);
+  return both;
+}
 
 /** A binary frame of the log socket: 8 bytes offset, 8 bytes ms, 1 byte stream, the bytes. */
 export function parseFrame(buffer) {
@@ -19,19 +28,34 @@ export function parseFrame(buffer) {
 }
 
 export class LogModel {
-  /** `from`: the offset that the first frame shall have. Line numbers are known only from 0. */
-  constructor({ from = 0, window = WINDOW, split = SPLIT } = {}) {
+  /**
+   * A window onto the log: the bytes [first, next). `from`: the offset that the first frame shall
+   * have; `line`: the number of the line it is in. A line's number is that of the file, 1 + the
+   * line feeds before its first byte, so it is the same wherever reading began.
+   */
+  constructor({ from = 0, line = 1, window = WINDOW, split = SPLIT } = {}) {
+    this.window = window;
+    this.split = split;
+    this.lastId = 0;
+    this.era = 0;
+    this.reset(from, line);
+  }
+
+  /** Forget everything and go on at `from`. Ids are never used again. */
+  reset(from, line) {
     this.lines = [];
     this.next = from;
     this.first = from;
     this.size = 0;
-    this.count = 0;
-    this.numbered = from === 0;
-    this.window = window;
-    this.split = split;
-    this.lastId = 0;
+    this.feeds = line - 1;
+    this.ended = true;
     this.streams = new Map();
-    this.midway = from > 0;
+    this.era += 1;
+  }
+
+  /** Lines of the log up to `next`, an unfinished one included. */
+  get count() {
+    return this.feeds + (this.ended ? 0 : 1);
   }
 
   /** Takes a frame's bytes. "ok", "old" (all seen before) or "gap" (bytes are missing before it). */
@@ -42,15 +66,18 @@ export class LogModel {
     let fresh = seen ? bytes.subarray(seen) : bytes;
     let at = this.next;
     this.next += fresh.length;
-    if (this.midway) {
-      // We may have landed inside a character: its rest cannot be shown.
+    this.ended = fresh[fresh.length - 1] === 10;
+    const known = this.streams.has(stream);
+    const own = this._stream(stream);
+    if (!known && this.first > 0) {
+      // We may have landed inside a character: its rest waits for the earlier piece.
       let skip = 0;
       while (skip < 3 && skip < fresh.length && (fresh[skip] & 0xc0) === 0x80) skip += 1;
+      own.lead = fresh.slice(0, skip);
       fresh = fresh.subarray(skip);
       at += skip;
-      this.midway = false;
     }
-    this._take(this._stream(stream), at, time, fresh);
+    this._take(own, at, time, fresh);
     if (this.size > this.window) this._dropOldest();
     return "ok";
   }
@@ -63,7 +90,10 @@ export class LogModel {
     }
   }
 
-  /** Index of a line by its number, -1 if it is not loaded. Continued pieces share a number. */
+  /**
+   * Index of a line by its number, -1 if it is not loaded. Continued pieces share a number; a line
+   * whose bytes all continue one of the other stream is found there.
+   */
   indexOfNumber(number) {
     let low = 0;
     let high = this.lines.length;
@@ -72,7 +102,9 @@ export class LogModel {
       if (this.lines[middle].n < number) low = middle + 1;
       else high = middle;
     }
-    return this.lines[low]?.n === number ? low : -1;
+    if (low === this.lines.length) return -1;
+    if (this.lines[low].n === number) return low;
+    return low - 1;
   }
 
   /** Index of the line that holds the byte at `offset`, -1 if it is not loaded. */
@@ -96,48 +128,71 @@ export class LogModel {
 
   /** Puts an earlier piece before this one. It must end where this one begins. */
   prepend(earlier) {
-    const head = earlier.lines;
-    if (earlier.next !== this.first || !head.length) return 0;
-    const start = (this.lines[0]?.id ?? this.lastId + 1) - head.length;
-    head.forEach((line, i) => (line.id = start + i));
-    // The border may cut a line in two; both halves belong to the same stream.
-    const torn = earlier.streams.get(this.lines[0]?.s)?.open;
+    if (earlier.next !== this.first) return 0;
     let joined = 0;
-    if (torn && torn === head.at(-1) && this.lines[0].torn) {
-      const half = this.lines.shift();
-      torn.text += half.text;
-      torn.rev += 1;
-      joined = 1;
-      for (const line of head) line.id += 1;
-      for (const stream of this.streams.values()) if (stream.open === half) stream.open = torn;
+    for (const [number, before] of earlier.streams) {
+      const own = this.streams.get(number);
+      if (!own) this.streams.set(number, before);
+      else if (this._join(earlier, before, own)) joined += 1;
     }
-    this.lines = head.concat(this.lines);
+    this.lines = earlier.lines.concat(this.lines);
+    this.lines.forEach((line, i) => (line.id = this.lastId - this.lines.length + 1 + i));
     this.first = earlier.first;
     this.size += earlier.size;
     // What the reader asked to see must not be dropped at once.
     this.window = Math.max(this.window, this.size * 1.25);
-    if (earlier.numbered) this._renumber();
-    return head.length - joined;
+    return earlier.lines.length - joined;
   }
 
-  _renumber() {
-    let n = 0;
-    for (const line of this.lines) line.n = line.cont ? n : (n += 1);
-    this.count = n;
-    this.numbered = true;
+  /** The border may cut a line of each stream in two, and a character in it. */
+  _join(earlier, before, own) {
+    if (!before.fed) {
+      own.lead = joinedBytes(before.lead, own.lead); // not even a whole character
+      return false;
+    }
+    const half = own.head;
+    const rest = before.decoder.decode(own.lead);
+    const torn = before.open;
+    if (!half) {
+      // This stream has shown nothing here yet: it goes on in the earlier piece's line.
+      if (rest) earlier._append(before, rest, earlier.next, before.time);
+      own.lead = before.lead;
+      own.head = before.head;
+      own.open = before.open;
+      own.style = before.style;
+      return false;
+    }
+    own.lead = before.lead;
+    own.head = before.head ?? half;
+    if (this.indexOfId(half.id) < 0) return false;
+    const text = half.wiped || !rest ? half.text : rest + half.text;
+    if (!torn) {
+      half.text = text;
+      half.rev += 1;
+      return false;
+    }
+    torn.text = half.wiped || (torn.returned && text) ? text : torn.text + text;
+    torn.returned = half.returned;
+    torn.rev += 1;
+    this.lines.splice(this.indexOfId(half.id), 1);
+    this.lines.forEach((line, i) => (line.id = this.lastId - this.lines.length + 1 + i));
+    if (own.open === half) own.open = torn;
+    return true;
   }
 
   _stream(number) {
     let stream = this.streams.get(number);
     if (!stream) {
-      stream = { number, decoder: new TextDecoder("utf-8", { ignoreBOM: true }), open: null, style: PLAIN, time: 0 };
+      stream = { number, decoder: new TextDecoder("utf-8", { ignoreBOM: true }), open: null, head: null, lead: NONE, fed: false, style: PLAIN, time: 0 };
       this.streams.set(number, stream);
     }
     return stream;
   }
 
   _take(stream, at, time, bytes) {
+    if (!bytes.length) return;
     const text = stream.decoder.decode(bytes, { stream: true });
+    stream.fed = true;
     stream.time = time;
     let from = 0;
     let byte = 0;
@@ -147,6 +202,7 @@ export class LogModel {
       if (piece || end >= 0) this._append(stream, piece, at + byte, time);
       if (end < 0) return;
       this._close(stream);
+      this.feeds += 1;
       from = end + 1;
       // The k-th newline of the text is the k-th newline byte: no other character has that byte.
       byte = bytes.indexOf(10, byte) + 1;
@@ -157,9 +213,8 @@ export class LogModel {
     let line = stream.open;
     if (line && this.lines.length && line.id < this.lines[0].id) line = stream.open = null;
     if (!line) {
-      this.count += 1;
       line = this._line(stream, at, time, stream.style, false);
-      line.torn = this.lines.length === 1 && this.first > 0;
+      stream.head ??= line;
     }
     if (!piece) return;
     line.rev += 1;
@@ -178,12 +233,14 @@ export class LogModel {
       this.size -= line.text.length;
       line.text = "";
       line.returned = false;
+      line.wiped = true;
     }
     text = line.text + text;
     let end = text.length;
     while (end > 0 && text.charCodeAt(end - 1) === 13) end -= 1;
     line.returned = end < text.length;
     const start = text.lastIndexOf("\r", end - 1) + 1;
+    if (start > 0) line.wiped = true;
     if (end > 0 && start > 0) line.style = styleAfter(text.slice(0, start), line.style);
     this.size -= text.length - (end - Math.min(start, end));
     line.text = text.slice(Math.min(start, end), end);
@@ -198,6 +255,7 @@ export class LogModel {
     line.text = line.text.slice(0, end);
     const style = styleAfter(line.text, line.style);
     const more = this._line(stream, at, time, style, true);
+    more.n = line.n;
     more.text = rest;
     more.returned = line.returned;
     line.returned = false;
@@ -206,7 +264,7 @@ export class LogModel {
 
   _line(stream, at, time, style, cont) {
     this.lastId += 1;
-    const line = { id: this.lastId, n: this.count, at, t: time, s: stream.number, text: "", style, cont, rev: 0, returned: false, torn: false };
+    const line = { id: this.lastId, n: this.feeds + 1, at, t: time, s: stream.number, text: "", style, cont, rev: 0, returned: false, wiped: false };
     stream.open = line;
     this.lines.push(line);
     return line;
@@ -226,9 +284,13 @@ export class LogModel {
       freed += this.lines[drop].text.length;
       drop += 1;
     }
+    // Only a line that begins a line says exactly where the window begins.
+    const whole = this.lines.findIndex((line, i) => i >= drop && !line.cont);
+    for (; drop < whole; drop += 1) freed += this.lines[drop].text.length;
     this.lines.splice(0, drop);
     this.size -= freed;
     this.first = this.lines[0].at;
+    for (const stream of this.streams.values()) Object.assign(stream, { head: GONE, lead: NONE });
   }
 }
 

@@ -8,8 +8,11 @@ import { clock, fullTime } from "./time.js";
 import { copyText, useSlash } from "./ui.jsx";
 
 const ROW = 20;
-const EARLIER = 4 * 1024 * 1024;
+const WHOLE = 12 * 1024 * 1024; // a log up to this size is loaded whole
+const PIECE = 2 * 1024 * 1024;
+const BEFORE = 200; // lines above the one that was jumped to
 const HURRY = 32 * 1024;
+const NEAR = 600; // pixels from the edge where the next piece is loaded
 const number = new Intl.NumberFormat("en");
 const remembered = (key, fallback) => (localStorage.getItem(`cronium.log.${key}`) ?? fallback) === "yes";
 
@@ -29,22 +32,28 @@ const address = (path, query) => {
 
 /**
  * Follows a log into `model` and says what changes: state is "connecting", "open", "lost" (tries
- * again), "ended" or "refused". Resumes at the first byte that is missing.
+ * again), "ended" or "refused". `begin` is where to start, as the socket's address says it; a lost
+ * connection resumes at the first byte that is missing (`near`: a byte to begin close to). With a `limit` in it, "stopped" comes when
+ * the piece is there. "skipped": the job is faster than we can be served; we go on at its end.
  */
-function follow(model, socketPath, attempt, tell) {
+function follow(model, socketPath, attempt, begin, tell) {
   let socket;
   let timer;
   let delay = 250;
   let over = false;
+  let begun = begin.from !== undefined;
+  let whole = false; // a small log is sent as a whole, without limit
 
   const open = () => {
-    const url = address(socketPath, { from: model.next, attempt });
+    const { near, ...rest } = begin;
+    const url = address(socketPath, begun ? { from: model.next, limit: whole ? undefined : begin.limit, attempt } : { ...rest, from: near, attempt });
     url.protocol = url.protocol.replace("http", "ws");
     socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => tell("open");
     socket.onmessage = ({ data }) => {
-      if (typeof data === "string") return last(data);
+      if (over) return undefined;
+      if (typeof data === "string") return said(data);
       const frame = parseFrame(data);
       if (!frame) return undefined;
       delay = 250;
@@ -65,23 +74,35 @@ function follow(model, socketPath, attempt, tell) {
       delay = Math.min(delay * 2, 5000);
     };
   };
-  const last = (text) => {
-    let end;
+  const said = (text) => {
+    let message;
     try {
-      end = JSON.parse(text).end;
+      message = JSON.parse(text);
     } catch {
       return;
     }
-    if (!end) return;
-    // An end that speaks of more bytes than we have came too early: fetch the rest.
-    if (typeof end.length === "number" && end.length > model.next) {
+    const { start, skipped, stop, end } = message;
+    if (start && !begun) {
+      begun = true;
+      whole = start.length <= begin.all_below;
+      model.reset(start.offset, start.line);
+      tell("started", start);
+    } else if (skipped) tell("skipped", skipped);
+    else if (stop) {
+      over = true;
       socket.close();
-      return;
+      tell("stopped", stop);
+    } else if (end) {
+      // An end that speaks of more bytes than we have came too early: fetch the rest.
+      if (typeof end.length === "number" && end.length > model.next) {
+        socket.close();
+        return;
+      }
+      over = true;
+      model.finish();
+      tell("ended", JSON.stringify(end));
+      socket.close();
     }
-    over = true;
-    model.finish();
-    tell("ended", JSON.stringify(end));
-    socket.close();
   };
   const wake = () => {
     if (over || document.hidden || !timer || socket.readyState !== WebSocket.CLOSED) return;
@@ -101,11 +122,12 @@ function follow(model, socketPath, attempt, tell) {
   };
 }
 
-/** The bytes [from, to) as a model of their own, or null if the connection broke. */
-function fetchPiece(socketPath, attempt, from, to) {
+/** The bytes before `to`, about a piece of them, as a model of their own; null if that failed. */
+function fetchEarlier(socketPath, attempt, to) {
   return new Promise((resolve) => {
-    const piece = new LogModel({ from, window: Infinity });
-    const url = address(socketPath, { from, attempt });
+    const from = Math.max(0, to - PIECE);
+    const piece = new LogModel({ window: Infinity });
+    const url = address(socketPath, { from, align: 1, limit: to - from, attempt });
     url.protocol = url.protocol.replace("http", "ws");
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
@@ -115,7 +137,11 @@ function fetchPiece(socketPath, attempt, from, to) {
       resolve(value);
     };
     socket.onmessage = ({ data }) => {
-      if (typeof data === "string") return done(null);
+      if (typeof data === "string") {
+        const { start } = JSON.parse(data);
+        if (start) piece.reset(start.offset, start.line);
+        return start ? undefined : done(null);
+      }
       const frame = parseFrame(data);
       if (!frame) return undefined;
       const bytes = frame.bytes.subarray(0, Math.max(0, to - frame.offset));
@@ -124,19 +150,6 @@ function fetchPiece(socketPath, attempt, from, to) {
     };
     socket.onclose = () => done(null);
   });
-}
-
-/** How long the log is by now. The body is not read. */
-async function lengthOf(raw, attempt) {
-  const stop = new AbortController();
-  try {
-    const answer = await fetch(address(raw, { offset: 0, attempt }), { signal: stop.signal, credentials: "same-origin" });
-    return answer.ok ? Number(answer.headers.get("X-Log-Length") ?? 0) : 0;
-  } catch {
-    return 0;
-  } finally {
-    stop.abort();
-  }
 }
 
 // --- one line -----------------------------------------------------------------------------------
@@ -182,14 +195,15 @@ function Part({ span, current, scriptHref }) {
   return look.className || look.style ? <span {...look}>{inside}</span> : inside;
 }
 
-const Line = memo(function Line({ line, rev, words, current, picked, times, numbers, scriptHref }) {
+const Line = memo(function Line({ line, rev, words, current, picked, times, scriptHref }) {
   void rev; // a line that is still being written is the same object with another revision
   let spans = toSpans(line.text, line.style);
   if (scriptHref) spans = withSources(spans);
   if (words) spans = markHits(spans, words);
   return (
-    <div className="log-line" data-stream={line.s} data-picked={picked ? "yes" : undefined} data-continued={line.cont ? "yes" : undefined} data-id={line.id}>
-      <span className="log-number" data-n={line.cont ? "" : numbers ? line.n : "·"} />
+    <div className="log-line" data-stream={line.s} data-picked={picked ? "yes" : undefined} data-continued={line.cont ? "yes" : undefined}
+      data-hit={current ? "yes" : undefined} data-id={line.id}>
+      <span className="log-number" data-n={line.cont ? "" : line.n} />
       {times ? <span className="log-time" data-t={clock(line.t, "", true)} title={fullTime(line.t)} /> : null}
       <span className="log-text">
         {spans.length ? spans.map((span, i) => <Part key={i} span={span} current={current} scriptHref={scriptHref} />) : "\u200b"}
@@ -209,73 +223,134 @@ function useChoice(key, fallback) {
   return [on, flip];
 }
 
-function useLog(socket, raw, attempt, onEnd) {
+/**
+ * The log as a window that moves: at its end and live, or "away" from it after a jump, until the
+ * reader comes back. `move` holds the ways to go; `wanted` is the line to be brought into view.
+ */
+function useLog(socket, attempt, onEnd, stick, anchored) {
   const [, redraw] = useReducer((n) => n + 1, 0);
   const [state, setState] = useState("connecting");
   const model = useRef(null);
+  const move = useRef(null);
+  const wanted = useRef(null);
+  const skipped = useRef(0);
   const ended = useRef(onEnd);
   ended.current = onEnd;
   if (!model.current) model.current = new LogModel();
 
   useEffect(() => {
     let frame;
-    let stop;
-    let jumped = false;
-    let gone = false;
-    const anchor = parseAnchor(location.hash);
-    const from = anchor?.kind === "B" ? Math.max(0, anchor.from - EARLIER / 8) : 0;
+    let stop = () => {};
+    let busy = false;
+    let away = false;
+    let partial = false; // away, or on the way there
     // A line that is printed now is drawn in the next frame. While a long log streams in, drawing
     // every frame would take most of the time, so then it is a few times a second.
     let timer;
     let drawn = 0;
+    const own = (model.current = new LogModel());
     const paint = () => {
       frame = timer = undefined;
-      drawn = model.current.next;
+      drawn = own.next;
       redraw();
     };
     const draw = (now) => {
-      if (model.current.next - drawn < HURRY || !drawn || now) {
+      if (Math.abs(own.next - drawn) < HURRY || !drawn || now) {
         clearTimeout(timer);
         timer = undefined;
         frame ??= requestAnimationFrame(paint);
       } else if (frame === undefined) timer ??= setTimeout(paint, 150);
     };
-    const start = (offset) => {
-      const own = (model.current = new LogModel({ from: offset }));
-      stop = follow(own, socket, attempt, (what, detail) => {
-        if (what !== "data") setState(what);
+    const leave = () => {
+      stop();
+      away = true;
+      setState("away");
+      draw(true);
+    };
+    const start = (begin) => {
+      stop();
+      away = false;
+      partial = begin.limit !== undefined;
+      setState("connecting"); // what was said of the old place says nothing of the new one
+      stop = follow(own, socket, attempt, begin, (what, detail) => {
+        if (what === "skipped") {
+          // A reader who has let go keeps what there is; the others go on at the end.
+          if (!stick.current) return leave();
+          own.reset(detail.to, detail.line);
+          skipped.current += detail.lines;
+        } else if (what === "stopped") {
+          if (detail.length - detail.offset > PIECE) leave();
+          else start({ from: own.next });
+        } else if (what === "data") {
+          // Nobody reads so much at once: what is in view must not be pushed out.
+          if (!stick.current && own.size > WINDOW * 0.9) leave();
+        } else if (what === "started") {
+          if (detail.length <= begin.all_below) partial = false;
+        } else setState(what);
         if (what === "ended") ended.current?.(detail);
-        draw(what !== "data");
-        // A log far larger than the window: its end matters more than the hours on the way there.
-        if (what === "data" && !jumped && own.next - own.first > WINDOW / 4 && own.next - offset > WINDOW / 4) {
-          jumped = true;
-          lengthOf(raw, attempt).then((length) => {
-            if (gone || length - own.next < WINDOW / 2) return;
-            stop();
-            start(length - WINDOW / 4);
-          });
-        }
+        return draw(what !== "data");
       });
     };
-    setState("connecting");
-    start(from);
+    const jump = (begin, target) => {
+      wanted.current = target;
+      start({ ...begin, limit: PIECE });
+    };
+    move.current = {
+      toEnd: () => {
+        skipped.current = 0;
+        start({ tail: PIECE, all_below: WHOLE });
+      },
+      toLine: (line, align = "center") => jump({ line: Math.max(1, line - BEFORE) }, { kind: "L", from: line, align }),
+      toOffset: (offset) => jump({ near: Math.max(0, offset - 32 * 1024), align: 1 }, { kind: "B", from: offset, align: "center" }),
+      earlier: async (before) => {
+        if (busy || own.first === 0) return false;
+        const top = own.lines[0]?.n ?? 1;
+        if (own.size > WINDOW * 0.8) {
+          move.current.toLine(top, "start");
+          return false;
+        }
+        busy = true;
+        const { era } = own;
+        const piece = await fetchEarlier(socket, attempt, own.first);
+        busy = false;
+        if (!piece || own.era !== era || model.current !== own) return false;
+        own.prepend(piece);
+        before();
+        redraw();
+        return true;
+      },
+      later: () => {
+        if (!away) return;
+        if (own.size > WINDOW * 0.8) move.current.toLine(own.lines.at(-1).n, "end");
+        else start({ from: own.next, limit: PIECE });
+      },
+      get away() {
+        return away;
+      },
+      get partial() {
+        return partial;
+      },
+    };
+    const anchor = anchored ? parseAnchor(location.hash) : null;
+    if (anchor?.kind === "L") start({ line: Math.max(1, anchor.from - BEFORE), all_below: WHOLE, limit: PIECE });
+    else if (anchor) move.current.toOffset(anchor.from);
+    else move.current.toEnd();
     return () => {
-      gone = true;
       cancelAnimationFrame(frame);
       clearTimeout(timer);
       stop();
     };
-  }, [socket, raw, attempt]);
-  return [model, state, redraw];
+  }, [socket, attempt]);
+  return { model, state, redraw, move, wanted, skipped };
 }
 
 export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = "Waiting for output", scriptHref = "", onEnd }) {
-  const [model, state, redraw] = useLog(socket, raw, attempt, onEnd);
+  const stick = useRef(compact || !parseAnchor(location.hash));
+  const { model, state, redraw, move, wanted, skipped } = useLog(socket, attempt, onEnd, stick, !compact);
   const lines = model.current.lines;
   const box = useRef(null);
   const list = useRef(null);
   const find = useRef(null);
-  const stick = useRef(!parseAnchor(location.hash));
   const lastTop = useRef(0);
   const [following, setFollowing] = useState(stick.current);
   const [times, flipTimes] = useChoice("times", "no");
@@ -285,7 +360,12 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
   const [picked, setPicked] = useState(() => (compact ? null : parseAnchor(location.hash)));
   const [shift, setShift] = useState(false);
   const [loading, setLoading] = useState(false);
-  const hits = useHits(model, words, state, redraw);
+  const [regex, setRegex] = useState(false);
+  // What is not here, and expressions (ours could hang the page), are searched for by the server.
+  const remote = Boolean(words.trim()) && (regex || model.current.first > 0 || move.current?.partial);
+  const local = useHits(model, remote ? "" : words, state, redraw);
+  const found = useFound(raw, attempt, remote ? words : "", regex);
+  const hits = remote ? found.items : local; // empty while the answer to new words is on its way
   useSlash(find, !compact);
 
   const setStick = useCallback((on) => {
@@ -312,38 +392,54 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
     if (performance.now() - touched.current > 1000) return;
     touch(); // a swipe rolls on for a while
     const atEnd = scrollHeight - scrollTop - clientHeight < 24;
-    if (atEnd !== stick.current && (atEnd || up)) setStick(atEnd);
+    if (up && scrollTop < NEAR) earlier();
+    if (!up && scrollHeight - scrollTop - clientHeight < NEAR && move.current.away) {
+      move.current.later();
+      return;
+    }
+    if (atEnd !== stick.current && (atEnd ? !move.current.partial : up)) setStick(atEnd);
   };
 
-  // The line that the address names, once it is there.
+  // The line that the address or a jump names, once it is there.
   useEffect(() => {
-    if (!picked || arrived.current) return undefined;
-    const at = picked.kind === "L" ? model.current.indexOfNumber(picked.from) : model.current.indexOfOffset(picked.from);
+    const target = wanted.current ?? (arrived.current ? null : picked);
+    if (!target) return undefined;
+    const own = model.current;
+    const at = target.kind === "L" ? own.indexOfNumber(target.from) : own.indexOfOffset(target.from);
     if (at < 0) {
-      if (state === "ended" && lines.length) {
+      if ((state === "ended" || state === "away") && lines.length) {
         arrived.current = true; // the log has no such line
-        setStick(true);
+        wanted.current = null;
+        if (state === "ended") setStick(true);
       }
       return undefined;
     }
-    list.current?.scrollToIndex(at, { align: "center" });
+    list.current?.scrollToIndex(at, { align: target.align ?? "center" });
     // While lines still stream in, the list may measure again and forget where it was sent.
     const { id } = lines[at];
     const timer = setTimeout(() => {
       const row = box.current?.querySelector(`[data-id="${id}"]`)?.getBoundingClientRect();
       const view = box.current?.getBoundingClientRect();
-      if (row && row.top >= view.top && row.bottom <= view.bottom) arrived.current = true;
+      if (row && row.top < view.bottom && row.bottom > view.top) {
+        arrived.current = true;
+        if (wanted.current === target) wanted.current = null;
+      }
       redraw();
     }, 60);
     return () => clearTimeout(timer);
   });
 
-  const goTo = (next) => {
-    if (!hits.length) return;
-    const at = (next + hits.length) % hits.length;
+  const goTo = async (next) => {
+    let all = hits;
+    if (remote && next >= all.length && found.next !== null) all = await found.more();
+    if (!all.length) return;
+    const at = (next + all.length) % all.length;
     setHit(at);
     setStick(false);
-    list.current?.scrollToIndex(Math.max(0, model.current.indexOfId(hits[at])), { align: "center" });
+    const own = model.current;
+    const index = remote ? own.indexOfOffset(all[at].offset) : own.indexOfId(all[at]);
+    if (remote && index < 0) move.current.toOffset(all[at].offset);
+    else list.current?.scrollToIndex(Math.max(0, index), { align: "center" });
   };
   const search = (text) => {
     setWords(text);
@@ -363,14 +459,12 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
     const row = event.target.closest?.(".log-number")?.parentElement;
     const line = row && lines[model.current.indexOfId(Number(row.dataset.id))];
     if (!line || compact) return;
-    const kind = model.current.numbered ? "L" : "B";
-    const here = kind === "L" ? line.n : line.at;
-    const range = event.shiftKey && picked?.kind === kind ? [picked.from, here] : [here, here];
-    const next = { kind, from: Math.min(...range), to: Math.max(...range) };
+    const range = event.shiftKey && picked?.kind === "L" ? [picked.from, line.n] : [line.n, line.n];
+    const next = { kind: "L", from: Math.min(...range), to: Math.max(...range) };
     arrived.current = true;
     setPicked(next);
     setStick(false);
-    const hash = `#${kind}${next.from}${next.to > next.from ? `-${kind}${next.to}` : ""}`;
+    const hash = `#L${next.from}${next.to > next.from ? `-L${next.to}` : ""}`;
     history.replaceState(history.state, "", location.pathname + location.search + hash);
   };
   const isPicked = (line) => {
@@ -384,31 +478,41 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
   };
 
   const earlier = async () => {
+    if (model.current.first === 0 || loading) return;
     setLoading(true);
-    const own = model.current;
-    const piece = await fetchPiece(socket, attempt, Math.max(0, own.first - EARLIER), own.first);
-    setLoading(false);
-    if (!piece || model.current !== own) return;
     setStick(false);
-    setShift(true);
-    own.prepend(piece);
-    redraw();
-    requestAnimationFrame(() => setShift(false));
+    await move.current.earlier(() => setShift(true));
+    setLoading(false);
+  };
+  // For the one drawing that has the earlier lines, however late that comes.
+  useEffect(() => {
+    if (shift) setShift(false);
+  }, [shift]);
+  const toFollow = () => {
+    setStick(true);
+    if (move.current.away) move.current.toEnd();
+    else toEnd();
   };
 
   const keys = (event) => {
     touch();
     if (event.key === "End") {
       event.preventDefault();
-      setStick(true);
-      toEnd();
-    } else if (event.key === "Home") setStick(false);
+      toFollow();
+    } else if (event.key === "Home") {
+      setStick(false);
+      if (model.current.first > 0) {
+        event.preventDefault();
+        move.current.toLine(1, "start");
+      }
+    }
   };
   const ended = state === "ended";
   const last = lines.at(-1);
-  const numbered = model.current.numbered;
   const gutter = `${Math.max(3, String(last?.n ?? 0).length) * 7.6 + 26}px`;
-  const current = hits.length ? hits[Math.min(hit, hits.length - 1)] : undefined;
+  const now = hits.length ? hits[Math.min(hit, hits.length - 1)] : undefined;
+  const current = remote && now ? lines[model.current.indexOfOffset(now.offset)]?.id : now;
+  const marked = regex ? "" : words;
   return (
     <div className="log" data-wrap={wrap ? "yes" : undefined} data-times={times ? "yes" : undefined} data-compact={compact ? "yes" : undefined}
       data-state={state} style={{ "--gutter": gutter, "--log-lines": Math.min(lines.length, 20) }}>
@@ -429,7 +533,8 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
           </span>
           {words ? (
             <>
-              <span className="log-hits" role="status">{hits.length ? `${number.format(Math.min(hit, hits.length - 1) + 1)} of ${number.format(hits.length)}` : "none"}</span>
+              <Tool label="Regular expression" title="Regular expression, searched for on the server" letters=".*" pressed={regex} onClick={() => { setRegex(!regex); setHit(0); }} />
+              <span className="log-hits" role="status">{hitsInWords(hits, hit, remote ? found : null)}</span>
               <Tool label="Previous hit" sign="m4 9.5 4-4 4 4" onClick={() => goTo(hit - 1)} />
               <Tool label="Next hit" sign="m4 6.5 4 4 4-4" onClick={() => goTo(hit + 1)} />
             </>
@@ -444,30 +549,30 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
           </a>
         </div>
       )}
+      {remote && words ? <Found found={found} now={now} onPick={goTo} /> : null}
       <div className="log-view">
         {/* Silent for screen readers: thousands of lines would be read aloud. The foot speaks. */}
         <div className="log-scroll" ref={box} role="log" aria-live="off" aria-label="Log" tabIndex={0} onScroll={onScroll} onKeyDown={keys} onClick={pick}
           onWheel={touch} onTouchMove={touch} onPointerDown={touch}>
           <Virtualizer ref={list} data={lines} itemSize={ROW} shift={shift} scrollRef={box} bufferSize={400}>
             {(line) => (
-              <Line key={line.id} line={line} rev={line.rev} words={words} current={line.id === current} picked={isPicked(line)} times={times} numbers={numbered}
-                scriptHref={scriptHref} />
+              <Line key={line.id} line={line} rev={line.rev} words={marked} current={line.id === current} picked={isPicked(line)} times={times} scriptHref={scriptHref} />
             )}
           </Virtualizer>
         </div>
         {lines.length ? null : <Empty state={state} running={running} waiting={waiting} />}
         {model.current.first > 0 && lines.length ? (
           <button type="button" className="btn btn-default btn-sm log-earlier" data-pending={loading ? "yes" : undefined} disabled={loading} onClick={earlier}>
-            Load earlier
+            {number.format(Math.max(1, lines[0].n - 1))} lines above, scroll up to load
           </button>
         ) : null}
         {!following && lines.length ? (
-          <button type="button" className="btn btn-default btn-sm log-jump" onClick={() => { setStick(true); toEnd(); }}>
-            <Drawing path="M8 2.5v9m-3.5-3.5L8 11.5 11.5 8" /> {ended ? "To the end" : "Follow"}
+          <button type="button" className="btn btn-default btn-sm log-jump" onClick={toFollow}>
+            <Drawing path="M8 2.5v9m-3.5-3.5L8 11.5 11.5 8" /> {ended || !running ? "To the end" : "Follow"}
           </button>
         ) : null}
       </div>
-      <Foot model={model.current} state={state} following={following} running={running} />
+      <Foot model={model.current} state={state} following={following} running={running} skipped={skipped.current} />
     </div>
   );
 }
@@ -476,10 +581,10 @@ function Drawing({ path }) {
   return <svg className="icon" viewBox="0 0 16 16" width="14" height="14" aria-hidden="true"><path d={path} /></svg>;
 }
 
-function Tool({ text, label, sign, pressed, onClick }) {
+function Tool({ text, label, title, sign, letters, pressed, onClick }) {
   return (
-    <button type="button" className={`btn btn-default btn-sm ${text ? "" : "btn-icon"}`} aria-pressed={pressed} aria-label={label ?? text} title={label ?? text} onClick={onClick}>
-      <Drawing path={sign} />
+    <button type="button" className={`btn btn-default btn-sm ${text ? "" : "btn-icon"}`} aria-pressed={pressed} aria-label={label ?? text} title={title ?? label ?? text} onClick={onClick}>
+      {letters ? <span className="log-letters" aria-hidden="true">{letters}</span> : <Drawing path={sign} />}
       {text ? <span>{text}</span> : null}
     </button>
   );
@@ -493,9 +598,35 @@ function Empty({ state, running, waiting }) {
   return <div className="log-empty">{text}</div>;
 }
 
-function Foot({ model, state, following, running }) {
+function hitsInWords(hits, hit, found) {
+  if (found?.error) return found.error;
+  if (!hits.length) return found?.busy ? "searching…" : found && found.next !== null ? "none yet" : "none";
+  return `${number.format(Math.min(hit, hits.length - 1) + 1)} of ${number.format(hits.length)}${found && found.next !== null ? "+" : ""}`;
+}
+
+/** What the server found, with a way to each of them and to the rest. */
+function Found({ found, now, onPick }) {
+  if (!found.items.length && found.next === null) return null;
+  return (
+    <ol className="log-found" aria-label="Hits">
+      {found.items.map((item, i) => (
+        <li key={item.offset}>
+          <button type="button" data-now={item === now ? "yes" : undefined} onClick={() => onPick(i)}>
+            <span className="log-found-line">{number.format(item.line)}</span>
+            <span className="log-found-text">{toSpans(item.snippet).map((span) => span.text).join("")}</span>
+          </button>
+        </li>
+      ))}
+      {found.next !== null ? (
+        <li><button type="button" disabled={found.busy} onClick={found.more}>{found.stopped === "time" ? "Stopped after 5 s: go on searching" : "Search on"}</button></li>
+      ) : null}
+    </ol>
+  );
+}
+
+function Foot({ model, state, following, running, skipped }) {
   const lines = `${number.format(model.count)} ${model.count === 1 ? "line" : "lines"}`;
-  const amount = `${model.numbered ? `${lines} · ` : "the last part of "}${size(model.next)}`;
+  const amount = `${state === "away" ? "up to line " + number.format(model.count) : lines} · ${size(model.next)}`;
   const live = state === "open" && running;
   let pill = null;
   if (state === "lost") pill = <span className="pill" data-tone="warn"><i /><span>Connection lost, reconnecting…</span></span>;
@@ -514,6 +645,8 @@ function Foot({ model, state, following, running }) {
     <div className="log-foot">
       {pill}
       <span>{amount}</span>
+      {skipped ? <span className="log-skipped">{number.format(skipped)} lines not shown, scroll up to load</span> : null}
+      {state === "away" ? <span className="log-skipped">more below, scroll down to load</span> : null}
       <span className="visually-hidden" role="status">{spoken}</span>
     </div>
   );
@@ -556,4 +689,61 @@ function useHits(model, words, state, redraw) {
     return () => clearTimeout(timer);
   }, [wanted, model.current, model.current.next, model.current.lines.length, state]);
   return useMemo(() => found.current.ids, [found.current.ids]);
+}
+
+const NO_HITS = [];
+
+/** Most of what is typed on the way to an expression is none yet; the server need not say so. */
+function isExpression(words) {
+  try {
+    return Boolean(new RegExp(words.replace(/^\(\?[imsU]+\)/, "").replaceAll("(?P<", "(?<")));
+  } catch {
+    return false;
+  }
+}
+
+/** Hits that the server finds: a few hundred at a time, asked for when typing pauses. */
+function useFound(raw, attempt, words, regex) {
+  const nothing = { items: NO_HITS, next: null, stopped: null, busy: Boolean(words), error: "", of: "" };
+  const of = `${regex} ${words}`;
+  const [found, setFound] = useState(nothing);
+  const latest = useRef(found);
+  const stop = useRef(null);
+  const set = (value) => {
+    latest.current = value;
+    setFound(value);
+  };
+  const ask = async (from) => {
+    stop.current?.abort();
+    const own = (stop.current = new AbortController());
+    if (regex && !isExpression(words)) {
+      set({ ...nothing, busy: false, error: "This expression is not complete.", of });
+      return NO_HITS;
+    }
+    const kept = from ? latest.current.items : [];
+    set({ ...(from ? latest.current : nothing), busy: true, of });
+    try {
+      const url = address(`${raw}/search`, { q: words, regex: regex ? "true" : "", from, limit: 200, attempt });
+      const answer = await fetch(url, { signal: own.signal, credentials: "same-origin" });
+      const body = await answer.json();
+      if (own.signal.aborted) return latest.current.items;
+      if (answer.ok) set({ items: kept.concat(body.items), next: body.next, stopped: body.stopped, busy: false, error: "", of });
+      else set({ ...nothing, busy: false, error: body.message, of });
+    } catch (error) {
+      if (error.name !== "AbortError") set({ ...nothing, busy: false, error: "The server cannot be reached.", of });
+    }
+    return latest.current.items;
+  };
+  useEffect(() => {
+    if (!words) {
+      stop.current?.abort();
+      return undefined;
+    }
+    const timer = setTimeout(() => ask(0), 250);
+    return () => {
+      clearTimeout(timer);
+      stop.current?.abort();
+    };
+  }, [raw, attempt, words, regex]);
+  return { ...(found.of === of ? found : nothing), more: () => ask(found.next) };
 }

@@ -7,10 +7,12 @@ import asyncio
 import contextlib
 import struct
 from dataclasses import dataclass, field
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, Query, Request, Response, WebSocket
 
 BIG = 100_000
+HUGE = 600_000
 START_MS = 1_795_400_000_000
 
 
@@ -21,6 +23,10 @@ class FakeLog:
     ended: bool = False
     # How many bytes of what was already sent each new connection gets once more.
     overlap: int = 0
+    # What the next frame says was left out; while `quiet` nobody is told of new bytes.
+    skipped: dict[str, int] | None = None
+    quiet: bool = False
+    joined: bytes | None = None
     connects: list[int] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     sockets: set[WebSocket] = field(default_factory=set)
@@ -31,7 +37,34 @@ class FakeLog:
         self.length += len(data)
         self.wake()
 
+    def whole(self) -> bytes:
+        if self.joined is None or len(self.joined) != self.length:
+            self.joined = b"".join(part for *_, part in self.frames)
+        return self.joined
+
+    def place(self, query: dict[str, str]) -> tuple[int, dict[str, int] | None]:
+        """Where the socket begins, the plainest way."""
+        asked = {name: int(value) for name, value in query.items()}
+        if not {"line", "tail", "align"} & set(asked):
+            return asked.get("from", 0), None
+        data, at = self.whole(), 0
+        if "align" in asked:
+            at = asked["from"]
+        elif self.length > asked.get("all_below", 0):
+            at = max(0, self.length - asked["tail"]) if "tail" in asked else 0
+            for _ in range(min(asked.get("line", 1), data.count(b"\n")) - 1):
+                at = data.index(b"\n", at) + 1
+        while 0 < at < self.length and data[at - 1] != 10:
+            at += 1
+        return at, {"offset": at, "line": 1 + data.count(b"\n", 0, at), "length": self.length}
+
+    def piece(self, offset: int, limit: int) -> bytes:
+        data = self.whole()[offset : offset + limit]
+        return struct.pack(">QQB", offset, START_MS, 1) + data
+
     def wake(self) -> None:
+        if self.quiet:
+            return
         was, self.changed = self.changed, asyncio.Event()
         was.set()
 
@@ -88,6 +121,30 @@ def build_fake_api() -> FastAPI:
             _fill(run.split("~")[0], log)
         return logs[run]
 
+    @api.get("/api/v1/runs/{run}/log/search")
+    async def search(run: str, q: str, start: Annotated[int, Query(alias="from")] = 0) -> Any:
+        """Three hits at a time."""
+        data, items = get(run).whole(), []
+        while len(items) < 3 and (at := data.find(q.encode(), start)) >= 0:
+            feed = data.index(b"\n", at)
+            line = 1 + data.count(b"\n", 0, at)
+            items.append(
+                {
+                    "line": line,
+                    "offset": at,
+                    "length": len(q),
+                    "snippet": data[at : at + 30].decode(),
+                }
+            )
+            start = feed + 1
+        more = data.find(q.encode(), start) >= 0
+        return {
+            "items": items,
+            "next": start if more else None,
+            "stopped": "limit" if more else None,
+            "length": len(data),
+        }
+
     @api.get("/api/v1/runs/{run}/log")
     async def raw(run: str, offset: int = 0) -> Response:
         log = get(run)
@@ -103,11 +160,25 @@ def build_fake_api() -> FastAPI:
         if run.startswith("refused"):
             await ws.close(4404)
             return
-        position = max(0, int(ws.query_params.get("from", 0)) - log.overlap)
-        log.connects.append(int(ws.query_params.get("from", 0)))
+        position, start = log.place(dict(ws.query_params))
+        log.connects.append(position)
+        position = max(0, position - log.overlap)
         log.sockets.add(ws)
         try:
+            if start is not None:
+                await ws.send_json({"start": start})
+            whole = start and log.length <= int(ws.query_params.get("all_below", 0))
+            if (limit := int(ws.query_params.get("limit", 0))) and not whole:
+                await ws.send_bytes(log.piece(position, limit))
+                stop = min(log.length, position + limit)
+                await ws.send_json({"stop": {"offset": stop, "length": log.length}})
+                await ws.close()
+                return
             while True:
+                if log.skipped is not None:
+                    skipped, log.skipped = log.skipped, None
+                    await ws.send_json({"skipped": skipped})
+                    position = skipped["to"]
                 wait = log.changed
                 for at, ms, stream, data in log.since(position):
                     await ws.send_bytes(struct.pack(">QQB", at, ms, stream) + data)
@@ -140,6 +211,19 @@ def build_fake_api() -> FastAPI:
             with contextlib.suppress(Exception):
                 await sockets.pop().close(1011)
 
+    @api.post("/fake/{run}/outrun")
+    async def outrun(run: str, request: Request) -> None:
+        """So much is printed at once that nobody is sent all of it: only the last line."""
+        log, data = get(run), await request.body()
+        start, log.quiet = log.length, True
+        log.append(1, data)
+        last = data.rindex(b"\n", 0, -1) + 1
+        line = 1 + log.whole().count(b"\n", 0, start + last)
+        lines = data.count(b"\n") - 1
+        log.skipped = {"from": start, "to": start + last, "lines": lines, "line": line}
+        log.quiet = False
+        log.wake()
+
     @api.post("/fake/{run}/overlap")
     async def overlap(run: str, count: int) -> None:
         get(run).overlap = count
@@ -167,10 +251,10 @@ def _fill(kind: str, log: FakeLog) -> None:
             log.append(1, ("\n".join(lines) + "\n").encode())
         log.ended = True
     elif kind == "huge":
-        # 240 MB: far more than the browser keeps.
-        part = b"".join(b"%09d %s\n" % (i, b"x" * 90) for i in range(10_000))
-        for _ in range(240):
-            log.append(1, part)
+        # 60 MB: far more than the browser loads.
+        for start in range(0, HUGE, 10_000):
+            numbers = range(start + 1, start + 10_001)
+            log.append(1, b"".join(b"%09d %s\n" % (i, b"x" * 90) for i in numbers))
         log.ended = True
     elif kind == "test":
         log.append(

@@ -128,7 +128,7 @@ test("an earlier piece joins seamlessly, also in the middle of a line", () => {
   const all = Array.from({ length: 50 }, (_, i) => `line ${i + 1}`).join("\n");
   const raw = bytes(all);
   for (const cut of [0, 1, 7, 100, 233]) {
-    const model = new LogModel({ from: cut });
+    const model = new LogModel({ from: cut, line: all.slice(0, cut).split("\n").length });
     model.push(cut, 5, 1, raw.subarray(cut));
     if (!cut) continue;
     const earlier = new LogModel();
@@ -147,6 +147,68 @@ test("landing inside a character shows no rubbish", () => {
   const model = new LogModel({ from: 3 });
   model.push(3, 5, 1, raw.subarray(3));
   assert.deepEqual(texts(model), ["cd"]);
+});
+
+test("numbers are those of the file, wherever reading begins", () => {
+  const raw = bytes(Array.from({ length: 50 }, (_, i) => `line ${i + 1}`).join("\n") + "\n");
+  const at = new TextDecoder().decode(raw).indexOf("line 30");
+  const model = new LogModel({ from: at, line: 30 });
+  model.push(at, 5, 1, raw.subarray(at));
+  assert.equal(model.lines[0].n, 30);
+  assert.equal(model.count, 50);
+  const piece = new LogModel({ from: 7, line: 2 });
+  piece.push(7, 5, 1, raw.subarray(7, at));
+  assert.equal(model.prepend(piece), 28);
+  assert.deepEqual([model.lines[0].n, model.first, model.indexOfNumber(30)], [2, 7, 28]);
+  const mixed = feed(new LogModel(), [1, "out "], [2, "err\n"], [1, "put\n"], [2, "third\n"]);
+  assert.deepEqual(mixed.lines.map((line) => line.n), [1, 1, 3]);
+  assert.equal(mixed.indexOfNumber(2), 1);
+  assert.equal(mixed.indexOfNumber(4), -1);
+});
+
+test("two streams cut in pieces at any byte, read backwards, are the whole", () => {
+  const parts = [[1, "än open "], [2, "€rr 1\nerr €"], [1, "line 😀"], [2, " two\n"], [1, "\n"], [2, "x"], [1, "last ü"]];
+  const frames = [];
+  let length = 0;
+  for (const [stream, text] of parts) {
+    frames.push({ at: length, stream, data: bytes(text) });
+    length += bytes(text).length;
+  }
+  const between = (model, from, to) => {
+    for (const { at, stream, data } of frames) {
+      const part = data.subarray(Math.max(0, from - at), Math.max(0, to - at));
+      if (part.length) model.push(Math.max(at, from), 5, stream, part);
+    }
+    return model;
+  };
+  const feedsBefore = (end) => {
+    const whole = frames.flatMap(({ data }) => [...data]);
+    return whole.slice(0, end).filter((byte) => byte === 10).length;
+  };
+  const whole = between(new LogModel(), 0, length);
+  const look = (model) => model.lines.map((line) => [line.n, line.s, line.text]);
+  for (let a = 1; a < length; a += 1) {
+    for (let b = a + 1; b < length; b += 1) {
+      const model = between(new LogModel({ from: b, line: feedsBefore(b) + 1 }), b, length);
+      for (const [from, to] of [[a, b], [0, a]]) {
+        const piece = between(new LogModel({ from, line: feedsBefore(from) + 1 }), from, to);
+        model.prepend(piece);
+      }
+      assert.equal(model.first, 0);
+      assert.deepEqual(look(model), look(whole), `cut at ${a} and ${b}`);
+      const ids = model.lines.map((line) => line.id);
+      assert.ok(ids.every((id, i) => id === ids[0] + i), "ids are consecutive");
+    }
+  }
+});
+
+test("after a jump the window begins anew, and no id comes twice", () => {
+  const model = feed(new LogModel(), "a\nb\n");
+  const last = model.lines.at(-1).id;
+  model.reset(1000, 77);
+  model.push(1000, 5, 1, bytes("x\n"));
+  assert.deepEqual(model.lines.map((line) => [line.n, line.id]), [[77, last + 1]]);
+  assert.deepEqual([model.first, model.next, model.count], [1000, 1002, 77]);
 });
 
 test("colours: 16, 256, true colour, both separators, reset, carried to the next line", () => {

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.ui.conftest import Gallery
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=20_000)  # a state is waited for; how soon is measured elsewhere
 Open = Callable[..., Page]
 
 
@@ -41,7 +42,8 @@ def test_everything_so_far_then_live(open_page: Open, gallery: Gallery, run: str
     expect(page.locator(".log-foot")).to_contain_text("following")
     gallery.post(f"/fake/{run}/end")
     expect(page.locator(".log")).to_have_attribute("data-state", "ended")
-    expect(page.locator(".log-foot")).to_contain_text("5 lines")
+    # as in the file, where the line of stderr goes on with the one of stdout
+    expect(page.locator(".log-foot")).to_contain_text("4 lines")
 
 
 def test_a_new_line_is_seen_at_once(open_page: Open, gallery: Gallery, run: str):
@@ -197,18 +199,134 @@ def test_choices_are_remembered(open_page: Open):
     expect(page.get_by_role("button", name="Wrap")).to_have_attribute("aria-pressed", "false")
 
 
-def test_a_huge_log_keeps_a_window(open_page: Open):
-    page = open_page("/runs/huge")
-    expect(page.locator(".log")).to_have_attribute("data-state", "ended", timeout=30_000)
-    expect(_line(page, "000009999 ")).to_be_visible()
-    earlier = page.get_by_role("button", name="Load earlier")
-    expect(earlier).to_be_visible()
-    before = page.locator(".log-scroll").evaluate("e => e.scrollHeight")
-    earlier.click()
+def _loaded(page: Page) -> int:
+    """Bytes that came over all sockets of this page so far."""
+    return page.evaluate("window.loaded")
+
+
+@pytest.fixture
+def huge(open_page: Open, gallery: Gallery) -> Callable[[str], Page]:
+    """A log of 60 MB, 600,000 numbered lines; what the page loads of it is counted."""
+
+    def open_it(anchor: str = "") -> Page:
+        page = open_page("/runs/small")
+        page.add_init_script(
+            """window.loaded = 0;
+            window.WebSocket = class extends WebSocket {
+              constructor(...a) {
+                super(...a);
+                this.addEventListener('message', ({data}) => window.loaded += data.byteLength ?? 0);
+              }
+            };"""
+        )
+        page.goto(f"/runs/huge{anchor}")
+        return page
+
+    return open_it
+
+
+def _number(page: Page, line: int):
+    return page.locator(f".log-number[data-n='{line}']")
+
+
+def test_a_huge_log_opens_at_its_end_with_its_numbers(huge):
+    page = huge()
+    expect(page.locator(".log")).to_have_attribute("data-state", "ended")
+    expect(_line(page, "000600000 ")).to_be_visible()
+    expect(_number(page, 600_000)).to_be_visible()
+    expect(page.locator(".log-foot")).to_contain_text("600,000 lines")
+    assert _loaded(page) < 5_000_000
+
+
+def test_scrolling_up_loads_what_is_above(huge):
+    page = huge()
+    expect(_line(page, "000600000 ")).to_be_visible()
+    above = page.locator(".log-earlier")
+    expect(above).to_contain_text("lines above")
+    first = above.inner_text()
+    box = page.locator(".log-scroll")
+    box.evaluate("e => e.scrollTop = 900")
+    box.hover()
+    seen = page.locator(".log-line").first.get_attribute("data-id")
+    assert seen is not None
+    page.mouse.wheel(0, -5000)
+    expect(above).not_to_have_text(first)
+    # What was in view stays there: each line still has the number that it shows.
     page.wait_for_function(
-        f"document.querySelector('.log-scroll').scrollHeight > {before} + 500000"
+        """() => [...document.querySelectorAll('.log-line')].every((row) =>
+             Number(row.querySelector('.log-number').dataset.n) === parseInt(row.querySelector('.log-text').textContent))"""
     )
-    expect(earlier).to_be_enabled()
+    assert box.evaluate("e => e.scrollTop") > 100_000
+
+
+@pytest.mark.parametrize("line", [120, 300_000, 599_990])
+def test_any_line_of_a_huge_log_has_an_address(huge, line: int):
+    page = huge(f"#L{line}")
+    picked = page.locator(".log-line[data-picked=yes]")
+    expect(picked).to_contain_text(f"{line:09d} ")
+    expect(picked).to_be_in_viewport()
+    assert _loaded(page) < 6_000_000
+
+
+def test_home_and_end_go_all_the_way(huge):
+    page = huge()
+    expect(_line(page, "000600000 ")).to_be_visible()
+    page.locator(".log-scroll").focus()
+    page.keyboard.press("Home")
+    expect(_line(page, "000000001 ")).to_be_in_viewport()
+    expect(page.locator(".log-foot")).to_contain_text("more below")
+    page.locator(".log-scroll").hover()
+    page.locator(".log-scroll").evaluate("e => e.scrollTop = e.scrollHeight - 1500")
+    page.mouse.wheel(0, 5000)
+    expect(page.locator(".log-foot")).not_to_contain_text("up to line 20,")
+    page.locator(".log-scroll").focus()
+    page.keyboard.press("End")
+    expect(_line(page, "000600000 ")).to_be_in_viewport()
+    expect(page.locator(".log")).to_have_attribute("data-state", "ended")
+    assert _loaded(page) < 20_000_000
+
+
+def test_a_huge_log_is_searched_by_the_server(huge):
+    page = huge()
+    expect(_line(page, "000600000 ")).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("50000 x")
+    hits, now = page.locator(".log-hits"), page.locator(".log-line[data-hit=yes]")
+    expect(hits).to_have_text("1 of 3+")
+    expect(now).to_contain_text("000050000 ")
+    expect(now).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(now).to_contain_text("000150000 ")
+    expect(now).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(now).to_contain_text("000250000 ")
+    page.keyboard.press("Enter")
+    expect(hits).to_have_text("4 of 6")
+    expect(now).to_contain_text("000350000 ")
+    page.locator(".log-found button").first.click()
+    expect(now).to_contain_text("000050000 ")
+    expect(now).to_be_in_viewport()
+    page.get_by_role("button", name="Regular expression").click()
+    page.get_by_label("Search in log").fill("(")
+    expect(hits).to_have_text("This expression is not complete.")
+
+
+def test_a_job_that_outruns_its_viewer_says_what_is_not_shown(
+    open_page: Open, gallery: Gallery, run: str
+):
+    gallery.append(run, "one\ntwo\n")
+    page = open_page(f"/runs/{run}")
+    expect(_line(page, "two")).to_be_visible()
+    lines = "".join(f"flood {i}\n" for i in range(3, 1001))
+    gallery.post(f"/fake/{run}/outrun", lines.encode())
+    expect(_line(page, "flood 1000")).to_be_visible()
+    expect(_number(page, 1000)).to_be_visible()
+    expect(page.locator(".log-foot")).to_contain_text("997 lines not shown, scroll up to load")
+    expect(page.locator(".log-foot")).to_contain_text("1,000 lines")
+    page.locator(".log-earlier").click()
+    expect(page.locator(".log-earlier")).to_have_count(0)
+    page.locator(".log-scroll").evaluate("e => e.scrollTop = 0")
+    expect(_line(page, "one")).to_be_visible()
 
 
 def test_the_source_line_of_a_traceback_is_a_link(open_page: Open):
