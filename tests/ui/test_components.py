@@ -7,7 +7,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.ui.conftest import Gallery
 
-pytestmark = pytest.mark.browser
+# The first one builds the gallery's client, which takes a minute on a busy machine.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 Open = Callable[..., Page]
 
 
