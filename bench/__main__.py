@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from bench.biglog import biglog
 from bench.idle import idle, start_to_ready
 from bench.jobs import latency, throughput
 from bench.lateness import lateness
@@ -85,6 +86,10 @@ async def _setup_fresh(_: int) -> list[Figure]:
     return await clean_clone(fresh_images=True)
 
 
+async def _biglog(_: int) -> list[Figure]:
+    return await biglog()
+
+
 PARTS: dict[str, Part] = {
     "latency": _latency,
     "throughput": _throughput,
@@ -94,6 +99,7 @@ PARTS: dict[str, Part] = {
     "start": _start,
     "listing": _listing,
     "lateness": _lateness,
+    "biglog": _biglog,
     "setup": _setup,
     "setup-fresh": _setup_fresh,
 }
