@@ -14,7 +14,8 @@ from cronium_app.actions.commands import PageIn, RunFilter, RunIn, checked
 from cronium_app.actions.context import Services
 from cronium_app.actions.errors import Conflict, Invalid
 from cronium_app.actions.logs import follow_log, log_length, read_log
-from cronium_app.actions.views import Page, RunRow, RunView
+from cronium_app.actions.views import Page, RetriesView, RunRow, RunView
+from cronium_app.domain.concurrency import KeyUnresolved
 from cronium_app.domain.events import EventContent
 from cronium_app.domain.ids import parse_id
 from cronium_app.domain.permissions import Actor, Permission
@@ -94,21 +95,22 @@ async def submit(
     saved = await revisions.get(session, event.id, revision) if revision else None
     if saved is None:
         raise Conflict("There is nothing saved to run.", code="draft")
-    run = await services.orchestrator.submit(
-        session,
-        SubmitRun(
-            event_id=event.id,
-            owner_id=event.owner_id,
-            event_name=event.name,
-            revision=revision,
-            content=EventContent.model_validate_json(saved.content),
-            trigger=trigger,
-            triggered_by=actor.user_id,
-            triggered_by_name=actor.email,
-            inputs=json.dumps(inputs, ensure_ascii=False, allow_nan=False),
-            hidden=trigger is Trigger.TEST,
-        ),
+    wish = SubmitRun(
+        event_id=event.id,
+        owner_id=event.owner_id,
+        event_name=event.name,
+        revision=revision,
+        content=EventContent.model_validate_json(saved.content),
+        trigger=trigger,
+        triggered_by=actor.user_id,
+        triggered_by_name=actor.email,
+        inputs=json.dumps(inputs, ensure_ascii=False, allow_nan=False),
+        hidden=trigger is Trigger.TEST,
     )
+    try:
+        run = await services.orchestrator.submit(session, wish)
+    except KeyUnresolved as error:
+        raise Invalid(str(error), field="inputs") from None
     if run is None:  # only a schedule's fire can have its run already
         raise Conflict("This run exists already.")
     return run
@@ -240,12 +242,32 @@ def _view(
         "outputs": _value(run.outputs),
         "conditions": json.loads(run.conditions),
         "usual_s": usual,
+        "retries": _retries(run, content),
         "runtime": content.runtime if content else "",
         "image": run.image or (content.resolved_image() if content else ""),
         "limits": {name: getattr(content, name) for name in LIMIT_FIELDS} if content else {},
         "network": content.network if content else True,
     }
     return RunView.model_validate(values | _of_attempt(attempt) | _of_live(services, run))
+
+
+def _retries(run: Run, content: EventContent | None) -> RetriesView:
+    waits = run.status == RunStatus.QUEUED.value and run.attempt > 0
+    return RetriesView(
+        max=content.retries.max if content else 0,
+        used=max(0, run.attempt - run.infra_faults - (0 if waits else 1)),
+        infra_faults=run.infra_faults,
+        next_try_at=run.available_at if waits else None,
+    )
+
+
+def _value(text: str) -> Any:
+    """What JSON text says; the text itself where no answer could hold it, so deep is it."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        return text
+    return text if is_too_deep(value) else value
 
 
 def _of_attempt(attempt: Attempt | None) -> dict[str, Any]:
@@ -264,15 +286,6 @@ def _of_attempt(attempt: Attempt | None) -> dict[str, Any]:
         "log_lines": attempt.log_lines,
         "log_complete": attempt.log_complete,
     }
-
-
-def _value(text: str) -> Any:
-    """What JSON text says; the text itself where no answer could hold it, so deep is it."""
-    try:
-        value = json.loads(text)
-    except RecursionError:
-        return text
-    return text if is_too_deep(value) else value
 
 
 def _of_live(services: Services, run: Run) -> dict[str, Any]:

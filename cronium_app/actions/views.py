@@ -209,6 +209,61 @@ class RunRow(View):
     revision: int
 
 
+class RetriesView(View):
+    """`max`: what the event allows; `used` of them so far. `infra_faults`: attempts that ended
+    before the script began, which are not counted. `next_try_at`: None unless between two tries.
+    """
+
+    max: int
+    used: int
+    infra_faults: int
+    next_try_at: Time | None
+
+
+class AttemptView(View):
+    """One try of a run. `duration_s` runs from its start to its end."""
+
+    number: int
+    status: Literal["running", "succeeded", "failed", "cancelled"]
+    reason: str | None
+    reason_text: str
+    exit_code: int | None
+    phase: str | None
+    created_at: Time
+    finished_at: Time | None
+    duration_s: float | None
+    setup_s: float | None
+    execution_s: float | None
+    cleanup_s: float | None
+    image: str
+    image_digest: str
+    log_length: int
+    log_lines: int
+    log_complete: bool
+
+
+class GroupMember(View):
+    """`since`: when it began, or was put into the queue."""
+
+    run_id: str
+    event_id: str
+    event_name: str
+    since: Time
+
+
+class GroupView(View):
+    """Who holds and who waits. `kind`: `group` for a named one; `event` for an event's own limit,
+    or an event that runs one at a time. `waiting` shows at most 50, `waiting_count` at most 1,000.
+    """
+
+    kind: Literal["group", "event"]
+    name: str
+    limit: int
+    holders: list[GroupMember]
+    waiting: list[GroupMember]
+    waiting_count: int
+
+
 class RunView(View):
     """`triggered_by` is a name as it was then. `next_step`: what to do about a failure, or "".
     `usual_s`: the median of the event's last 20 successes, None while there is none.
@@ -255,6 +310,7 @@ class RunView(View):
     log_complete: bool
     hidden: bool
     usual_s: float | None
+    retries: RetriesView
 
 
 # --- home -------------------------------------------------------------------------------------

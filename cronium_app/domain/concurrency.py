@@ -117,6 +117,7 @@ class Holder:
     run_id: UUID
     event_id: UUID
     event_name: str
+    exclusive: bool
     group_key: str
     since: datetime | None
 
@@ -137,7 +138,7 @@ def blocked_text(
     waiting: Waiting, holders: Sequence[Holder], *, running: int, server_limit: int | None
 ) -> str:
     """Which rule keeps a queued run from starting, and who holds what it needs; "" if none."""
-    if waiting.exclusive and (before := _before(waiting, holders)):
+    if before := _before(waiting, holders):
         between = " (it waits for its next try)" if before.since is None else _since(before)
         return f"waits for the run before it{between}"
     if waiting.group_key:
@@ -155,6 +156,7 @@ def _before(waiting: Waiting, holders: Sequence[Holder]) -> Holder | None:
             holder
             for holder in holders
             if holder.event_id == waiting.event_id
+            and (waiting.exclusive or holder.exclusive)
             and holder.run_id != waiting.run_id
             and (holder.since is not None or not waiting.begun)
         ),

@@ -5,8 +5,8 @@
     queue    one after the other; beyond the limit of waiting ones the new one does not run
     replace  the older ones are stopped, the new one begins when they are gone
 
-With any rule but `allow` at most one run of the event is under way, tests included; that is
-enforced where runs are claimed. A run between two tries is under way: it has not ended.
+With any rule but `allow` a run has its event for itself, tests and runs of earlier revisions
+included; that is enforced where runs are claimed. A run between two tries is under way: it has not ended.
 """
 
 from dataclasses import dataclass

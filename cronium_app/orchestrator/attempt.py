@@ -15,9 +15,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent.jobs import Job, Outcome, Phase, Reason
+from cronium_app.domain import retries
 from cronium_app.domain.clock import Clock
 from cronium_app.domain.events import EventContent
 from cronium_app.domain.outcomes import Circumstances, describe, settle
+from cronium_app.domain.retries import Retry
 from cronium_app.executors.base import Executor, Handle, JobInvalid, NotTaken, Report, Step
 from cronium_app.logs.files import LogStore
 from cronium_app.orchestrator.bus import Bus
@@ -51,6 +53,7 @@ class Supervised:
     job: Job | None = None
     over: bool = False  # its slot is free again
     ending: bool = False  # its end is being written: it comes to its end by itself
+    goes_on: bool = False  # this attempt is over, its run is back in the queue
     stop_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
@@ -160,6 +163,7 @@ class Attempts:
 
         returned = await _until_written("a job that was not taken", write)
         self._executor.discard(work.handle)
+        work.goes_on = returned
         if not returned:
             outcome = Outcome(reason=Reason.CANCELLED_BY_USER, stopped=True)
             await self._record(work, Report(outcome=outcome, log_whole=True))
@@ -184,29 +188,44 @@ class Attempts:
             run = await runs.get(session, work.run.id)
             if run is None:
                 return False
-            outcome = settle(report.outcome, stop_requested=run.stop_requested_at is not None)
+            outcome = settle(
+                report.outcome,
+                stop_requested=run.stop_requested_at is not None,
+                replaced=run.stop_reason == Reason.REPLACED.value,
+            )
             ending = describe(outcome, _circumstances(work, run, last_lines))
             if values := self._progress.take(attempt_id):
                 await runs.record_progress(session, attempt_id, values)
             now = self._clock.now()
-            recorded = await runs.finish(
-                session,
-                work.hold,
-                ending,
-                outcome,
+            end = runs.AttemptEnd(
+                ending=ending,
+                outcome=outcome,
                 report=msgspec.msgpack.encode(report.outcome),
                 log=summary,
-                duration_ms=max(0, _ms(now) - _ms(run.started_at or now)),
                 now=now,
             )
+            retry = _retry_after(work, run, outcome)
+            goes_on = retry is not None and await runs.requeue(
+                session,
+                work.hold,
+                end,
+                available_at=now + timedelta(seconds=retry.delay_s),
+                counted=retry.counted,
+            )
+            duration_ms = max(0, _ms(now) - _ms(run.started_at or now))
+            recorded = goes_on or await runs.finish(
+                session, work.hold, end, duration_ms=duration_ms
+            )
+        work.goes_on = goes_on
         if recorded:
-            log.info("run ended", status=ending.status.value, reason=ending.reason.value,
-                     exit_code=outcome.exit_code)  # fmt: skip
+            log.info("attempt ended", status=ending.status.value, reason=ending.reason.value,
+                     exit_code=outcome.exit_code, retry=goes_on)  # fmt: skip
         return recorded
 
     def _announce(self, work: Supervised) -> None:
         if not work.over:
             work.over = True
+            self._hide(work)  # the next attempt may begin before all of this one's log is here
             self._on_over(work)
         self._bus.publish("run", work.run.id, work.run.owner_id)
 
@@ -220,9 +239,7 @@ class Attempts:
         """An end that was recorded early gets what was not known then: the whole log, and what
         the script reported at its end."""
         rest = await self._executor.collect(work.handle)
-        await _until_written(
-            "the rest of a run", lambda: to_the_end(self._write_rest(work, rest))
-        )
+        await _until_written("the rest of a run", lambda: to_the_end(self._write_rest(work, rest)))
         self._bus.publish("run", work.run.id, work.run.owner_id)
 
     async def _write_rest(self, work: Supervised, rest: Report | None) -> None:
@@ -271,7 +288,7 @@ class Attempts:
         self._bus.publish("run", run.id, run.owner_id)
 
     def _hide(self, work: Supervised) -> None:
-        self._live.remove(work.run.id)
+        self._live.remove(work.run.id, work.attempt.id)
         if work.over:  # else somebody will want to know how far it got
             self._progress.forget(work.attempt.id)
 
@@ -294,7 +311,7 @@ class _Watch:
     def stepped(self, step: Step) -> None:
         run_id = self._work.run.id
         live = self._live.get(run_id)
-        if live is None:
+        if live is None or live.attempt_id != self._work.attempt.id:
             return
         changed = live.enter(step)
         values: dict[str, object] = {}
@@ -320,6 +337,19 @@ class _Silent:
     def accepted(self) -> None: ...
     def stepped(self, step: Step) -> None: ...
     def logged(self) -> None: ...
+
+
+def _retry_after(work: Supervised, run: Run, outcome: Outcome) -> Retry | None:
+    """What follows this end by the rule of the run's revision; nothing if it is to be stopped."""
+    if run.stop_requested_at is not None or work.content is None:
+        return None
+    return retries.decide(
+        work.content.retries,
+        outcome,
+        attempt=run.attempt,
+        infra_faults=run.infra_faults,
+        seed=str(work.attempt.id),
+    )
 
 
 async def _until_written(what: str, write: Callable[[], Awaitable[T]]) -> T:

@@ -214,14 +214,15 @@ class Orchestrator:
         not this owner's."""
         now = self._clock.now()
         async with self._db.write() as session:
-            text = f"Cancelled by {by} before it started." if by else "Cancelled before it started."
+            run = await runs.get(session, run_id)
+            when = "between two tries" if run and run.attempt else "before it started"
+            text = f"Cancelled by {by} {when}." if by else f"Cancelled {when}."
             cancelled = await runs.cancel_queued(
                 session, run_id, by=by, reason_text=text, now=now, owner_id=owner_id
             )
             stopping = not cancelled and await runs.request_stop(
                 session, run_id, by=by, now=now, owner_id=owner_id
             )
-            run = await runs.get(session, run_id)
         if run is None or not (cancelled or stopping):
             return False
         if cancelled:
@@ -283,19 +284,21 @@ class Orchestrator:
             )
         )
 
-    async def try_now(self, run_id: UUID) -> bool:
+    async def try_now(self, run_id: UUID, *, owner_id: UUID) -> bool:
         """Between two tries: wait no longer. False if it does not wait for its next try."""
         async with self._db.write() as session:
-            moved = await runs.try_now(session, run_id, now=self._clock.now())
+            moved = await runs.try_now(session, run_id, owner_id=owner_id, now=self._clock.now())
             run = await runs.get(session, run_id)
         if moved and run is not None:
             self.submitted(run)
         return moved
 
-    async def give_up(self, run_id: UUID, by: str) -> bool:
+    async def give_up(self, run_id: UUID, by: str, *, owner_id: UUID) -> bool:
         """Between two tries: make no further one. False if the run is not there."""
         async with self._db.write() as session:
-            ended = await runs.give_up(session, run_id, by=by, now=self._clock.now())
+            ended = await runs.give_up(
+                session, run_id, owner_id=owner_id, by=by, now=self._clock.now()
+            )
             run = await runs.get(session, run_id)
         if ended and run is not None:
             self._note_end(run_id)
@@ -335,6 +338,7 @@ class Orchestrator:
             while True:
                 found, over = await self._attempt_now(run_id, attempt)
                 if found is not None:
+                    attempt = found.number  # a retry has a log of its own
                     async for frame in self._logs.follow(found.id, offset, pace):
                         offset = frame.end
                         yield frame
@@ -484,7 +488,11 @@ class Orchestrator:
 
     def _over(self, work: Supervised) -> None:
         """The end is committed: the slot is free, and whoever waits may know."""
-        self._note_end(work.run.id)
+        if work.goes_on:  # its next attempt may begin before all of this one's log is here
+            self._supervised.pop(work.run.id, None)
+            self._collecting[work.attempt.id] = work
+        else:
+            self._note_end(work.run.id)
         self.wake()
         self._bus.publish("engine")
 

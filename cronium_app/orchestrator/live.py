@@ -73,9 +73,12 @@ class LiveRuns:
         self._runs[run.run_id] = run
         self.touch(run.run_id)
 
-    def remove(self, run_id: UUID) -> None:
-        self._runs.pop(run_id, None)
-        self._changed.discard(run_id)
+    def remove(self, run_id: UUID, attempt_id: UUID) -> None:
+        """That attempt is not shown any more; another one of the run may be already."""
+        run = self._runs.get(run_id)
+        if run is not None and run.attempt_id == attempt_id:
+            del self._runs[run_id]
+            self._changed.discard(run_id)
 
     def touch(self, run_id: UUID) -> None:
         """Something about it changed: to be told within a quarter of a second."""

@@ -15,9 +15,10 @@ from cronium_app.store.tables import Attempt, Event, Run
 async def owned(
     session: AsyncSession, owner_id: UUID, event_id: UUID, *, lock: bool = False
 ) -> Event | None:
-    """`lock`: nobody else changes it before this transaction ends."""
+    """`lock`: nobody else changes it before this transaction ends. Runs of it can be made all the
+    same: a lock that kept them out would meet the queue's from the other side."""
     query = select(Event).where(Event.id == event_id, Event.owner_id == owner_id)
-    return (await session.exec(query.with_for_update() if lock else query)).first()
+    return (await session.exec(query.with_for_update(key_share=True) if lock else query)).first()
 
 
 async def exists(session: AsyncSession, event_id: UUID) -> bool:

@@ -243,14 +243,19 @@ def _following(now: datetime, places: list[str], images_in_work: list[str]) -> A
 
 def _free(now: datetime, places: list[str], images_in_work: list[str]) -> Any:
     running, begun, holder = (_RUNS.alias(name) for name in ("r", "b", "h"))
-    same_event_runs = exists(
+    # An exclusive run has its event for itself: it waits for all others, all others wait for it.
+    beside_a_running_one = exists(
         select(running.c.id).where(
-            text("r.status = 'running'"), running.c.event_id == _LANES.c.event_id
+            text("r.status = 'running'"),
+            running.c.event_id == _LANES.c.event_id,
+            or_(_LANES.c.exclusive, running.c.exclusive),
         )
     )
-    same_event_has_begun = exists(
+    beside_one_between_tries = exists(
         select(begun.c.id).where(
-            text("b.status = 'queued' AND b.attempt > 0"), begun.c.event_id == _LANES.c.event_id
+            text("b.status = 'queued' AND b.attempt > 0"),
+            begun.c.event_id == _LANES.c.event_id,
+            or_(_LANES.c.exclusive, begun.c.exclusive),
         )
     )
     held = (
@@ -264,10 +269,8 @@ def _free(now: datetime, places: list[str], images_in_work: list[str]) -> Any:
         _LANES.c.priority == _TURNS.c.priority,
         _LANES.c.next_at <= now,
         _LANES.c.place.in_(places),
-        or_(
-            _LANES.c.exclusive.is_(False),
-            and_(not_(same_event_runs), or_(_LANES.c.begun, not_(same_event_has_begun))),
-        ),
+        not_(beside_a_running_one),
+        or_(_LANES.c.begun, not_(beside_one_between_tries)),
         or_(_LANES.c.group_key == "", held < _LANES.c.group_limit),
     ]
     if images_in_work:
@@ -394,17 +397,44 @@ async def running_count(session: AsyncSession) -> int:
 
 async def holders(session: AsyncSession) -> list[Holder]:
     """Every run that is under way, of everybody: running or between two tries."""
-    columns = [_RUNS.c[n] for n in ("id", "event_id", "event_name", "group_key", "started_at")]
+    names = ("id", "event_id", "event_name", "exclusive", "group_key", "started_at")
+    columns = [_RUNS.c[name] for name in names]
     found: list[Holder] = []
     for where in ("status = 'running'", "status = 'queued' AND attempt > 0"):
         rows = await _execute(session, select(*columns).where(text(where)).limit(5000))
         found += [
             Holder(
-                run_id=row[0], event_id=row[1], event_name=row[2], group_key=row[3],
-                since=row[4] if where == "status = 'running'" else None,
+                run_id=row[0], event_id=row[1], event_name=row[2], exclusive=row[3],
+                group_key=row[4], since=row[5] if where == "status = 'running'" else None,
             )
             for row in rows
         ]  # fmt: skip
+    return found
+
+
+async def group_rows(session: AsyncSession, owner_id: UUID, *, limit: int) -> Sequence[Any]:
+    """The owner's runs that hold a group or have their event for themselves, or wait for either:
+    what is under way first, then those that wait, the oldest first, `limit` of both. Columns: id,
+    event_id, event_name, status, exclusive, group_key, group_limit, attempt, started_at, created_at.
+    """
+    names = (
+        "id", "event_id", "event_name", "status", "exclusive", "group_key", "group_limit",
+        "attempt", "started_at", "created_at",
+    )  # fmt: skip
+    found: list[Any] = []
+    for status in (RunStatus.RUNNING, RunStatus.QUEUED):
+        rows = await _execute(
+            session,
+            select(*(_RUNS.c[name] for name in names))
+            .where(
+                _RUNS.c.owner_id == owner_id,
+                _RUNS.c.status == status.value,
+                or_(_RUNS.c.group_key != "", _RUNS.c.exclusive),
+            )
+            .order_by(_RUNS.c.created_at, _RUNS.c.id)
+            .limit(limit),
+        )
+        found += rows.all()
     return found
 
 

@@ -43,6 +43,17 @@ class LogSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttemptEnd:
+    """How an attempt ended. `report` is the outcome as the agent sent it."""
+
+    ending: Ending
+    outcome: Outcome
+    report: bytes
+    log: LogSummary
+    now: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Renewed:
     run_id: UUID
     stop_requested_at: datetime | None
@@ -134,19 +145,10 @@ async def start_attempt(
 # --- running -> queued ---
 
 
-async def requeue(  # noqa: PLR0913 - what one end consists of
-    session: AsyncSession,
-    hold: Hold,
-    ending: Ending,
-    outcome: Outcome,
-    *,
-    report: bytes,
-    log: LogSummary,
-    available_at: datetime,
-    counted: bool,
-    now: datetime,
+async def requeue(
+    session: AsyncSession, hold: Hold, end: AttemptEnd, *, available_at: datetime, counted: bool
 ) -> bool:
-    """This attempt has ended as `ending` says, and another follows. Not if a stop is wanted.
+    """This attempt has ended, and another follows. Not if a stop is wanted.
     `counted`: it costs one of the tries that the event allows."""
     statement = (
         _held(hold)
@@ -161,7 +163,7 @@ async def requeue(  # noqa: PLR0913 - what one end consists of
     )
     if await _changed(session, statement) != 1:
         return False
-    await _end_attempt(session, hold.attempt_id, ending, outcome, report=report, log=log, now=now)
+    await _end_attempt(session, hold.attempt_id, end)
     return True
 
 
@@ -189,17 +191,10 @@ async def give_back(session: AsyncSession, hold: Hold, *, available_at: datetime
 
 
 async def finish(
-    session: AsyncSession,
-    hold: Hold,
-    ending: Ending,
-    outcome: Outcome,
-    *,
-    report: bytes,
-    log: LogSummary,
-    duration_ms: int | None,
-    now: datetime,
+    session: AsyncSession, hold: Hold, end: AttemptEnd, *, duration_ms: int | None
 ) -> bool:
-    """Record how a run ended, once. `report` is the outcome as the agent sent it."""
+    """Record how a run ended, once."""
+    ending, outcome, now = end.ending, end.outcome, end.now
     statement = _held(hold).values(
         status=ending.status.value,
         reason=ending.reason.value,
@@ -215,32 +210,24 @@ async def finish(
     )
     if await _changed(session, statement) != 1:
         return False
-    await _end_attempt(session, hold.attempt_id, ending, outcome, report=report, log=log, now=now)
+    await _end_attempt(session, hold.attempt_id, end)
     return True
 
 
-async def _end_attempt(
-    session: AsyncSession,
-    attempt_id: UUID,
-    ending: Ending,
-    outcome: Outcome,
-    *,
-    report: bytes,
-    log: LogSummary,
-    now: datetime,
-) -> None:
+async def _end_attempt(session: AsyncSession, attempt_id: UUID, end: AttemptEnd) -> None:
+    ending, outcome = end.ending, end.outcome
     values: dict[str, Any] = {
         "status": ending.status.value,
         "reason": ending.reason.value,
         "reason_text": ending.text,
         "exit_code": outcome.exit_code,
-        "finished_at": now,
+        "finished_at": end.now,
         "setup_s": outcome.setup_s,
         "execution_s": outcome.execution_s,
         "cleanup_s": outcome.cleanup_s,
         "oom_warning": outcome.oom_warning,
-        "outcome": report,
-        **_log_columns(log, outcome),
+        "outcome": end.report,
+        **_log_columns(end.log, outcome),
     }
     if outcome.image_digest:
         values["image_digest"] = outcome.image_digest
@@ -301,7 +288,7 @@ def _log_columns(log: LogSummary, outcome: Outcome | None = None) -> dict[str, A
 # --- stopping ---
 
 
-async def cancel_queued(  # noqa: PLR0913 - who cancels whose run, and what is said of it
+async def cancel_queued(
     session: AsyncSession, run_id: UUID, *, owner_id: UUID, by: str, reason_text: str, now: datetime
 ) -> bool:
     """queued -> cancelled."""
@@ -345,19 +332,21 @@ async def request_stop(
 # --- between two tries ---
 
 
-async def try_now(session: AsyncSession, run_id: UUID, *, now: datetime) -> bool:
+async def try_now(session: AsyncSession, run_id: UUID, *, owner_id: UUID, now: datetime) -> bool:
     """The next try waits no longer."""
-    statement = _between_tries(run_id).values(available_at=now, lane=None)
+    statement = _between_tries(run_id, owner_id).values(available_at=now, lane=None)
     return await _changed(session, statement.where(col(Run.available_at) > now)) == 1
 
 
-async def give_up(session: AsyncSession, run_id: UUID, *, by: str, now: datetime) -> bool:
+async def give_up(
+    session: AsyncSession, run_id: UUID, *, owner_id: UUID, by: str, now: datetime
+) -> bool:
     """queued -> failed: there will be no further try; the run ends as its last attempt did."""
     last = await attempt_of(session, run_id)
     if last is None:
         return False
     text = f"{last.reason_text} No further try: {by} gave up.".strip()
-    statement = _between_tries(run_id).values(
+    statement = _between_tries(run_id, owner_id).values(
         status=RunStatus.FAILED.value,
         reason=last.reason,
         reason_text=text,
@@ -369,9 +358,12 @@ async def give_up(session: AsyncSession, run_id: UUID, *, by: str, now: datetime
     return await _changed(session, statement) == 1
 
 
-def _between_tries(run_id: UUID) -> Any:
+def _between_tries(run_id: UUID, owner_id: UUID) -> Any:
     return update(Run).where(
-        col(Run.id) == run_id, col(Run.status) == RunStatus.QUEUED.value, col(Run.attempt) > 0
+        col(Run.id) == run_id,
+        col(Run.owner_id) == owner_id,
+        col(Run.status) == RunStatus.QUEUED.value,
+        col(Run.attempt) > 0,
     )
 
 

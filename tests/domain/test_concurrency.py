@@ -103,7 +103,7 @@ def test_a_hostile_template_costs_nothing():
 
 def holder(group_key: str = "", **fields: Any) -> Holder:
     values: dict[str, Any] = {
-        "run_id": UUID(int=7), "event_id": UUID(int=8), "event_name": "release", "since": SINCE,
+        "run_id": UUID(int=7), "event_id": UUID(int=8), "event_name": "release", "since": SINCE, "exclusive": False,
     }  # fmt: skip
     return Holder(group_key=group_key, **(values | fields))
 

@@ -11,7 +11,7 @@ from cronium_app.domain.ids import new_id
 from cronium_app.domain.outcomes import Circumstances, describe
 from cronium_app.store import queue, runs
 from cronium_app.store.database import Database
-from cronium_app.store.runs import Hold, LogSummary
+from cronium_app.store.runs import AttemptEnd, Hold, LogSummary
 from cronium_app.store.tables import Attempt, Run
 
 LEASE = timedelta(seconds=15)
@@ -40,12 +40,16 @@ async def claim_with_attempt(db: Database, clock, owner: str = "one/1") -> Hold:
         return runs.hold_of(run, attempt)
 
 
+def end_of(clock, outcome: Outcome, *, whole: bool = True) -> AttemptEnd:
+    return AttemptEnd(
+        ending=describe(outcome, Circumstances()), outcome=outcome, report=b"x",
+        log=LogSummary(length=5, lines=1, complete=whole), now=clock.now(),
+    )  # fmt: skip
+
+
 async def finish(db: Database, clock, hold: Hold, outcome: Outcome = SUCCESS) -> bool:
     async with db.write() as session:
-        return await runs.finish(
-            session, hold, describe(outcome, Circumstances()), outcome, report=b"x",
-            log=LogSummary(length=5, lines=1, complete=True), duration_ms=10, now=clock.now(),
-        )  # fmt: skip
+        return await runs.finish(session, hold, end_of(clock, outcome), duration_ms=10)
 
 
 async def take_over(db: Database, clock, owner: str, earlier_self: str) -> list[Run]:
@@ -133,10 +137,8 @@ async def test_an_end_is_completed_once_and_keeps_its_status(db, clock, add_run)
     assert not await complete(b'{"a":2}')  # it has not ended
     early = Outcome(reason=Reason.EXITED, exit_code=0)
     async with db.write() as session:
-        await runs.finish(
-            session, hold, describe(early, Circumstances()), early, report=b"x",
-            log=LogSummary(length=5, lines=1, complete=False), duration_ms=10, now=clock.now(),
-        )  # fmt: skip
+        end = end_of(clock, early, whole=False)
+        await runs.finish(session, hold, end, duration_ms=10)
     assert await complete(b'{"a":3}')
     assert not await complete(b'{"a":4}')
     ended = await fresh(db, run.id)
@@ -236,7 +238,9 @@ async def test_a_run_that_is_to_stop_does_not_go_back(db, clock, add_run):
     added = await add_run()
     hold = await claim_with_attempt(db, clock)
     async with db.write() as session:
-        assert await runs.request_stop(session, added.id, owner_id=added.owner_id, by="a", now=clock.now())
+        assert await runs.request_stop(
+            session, added.id, owner_id=added.owner_id, by="a", now=clock.now()
+        )
     async with db.write() as session:
         assert not await runs.give_back(session, hold, available_at=clock.now())
 
@@ -248,7 +252,12 @@ async def test_cancelling_and_claiming_exclude_each_other(db, clock, add_run, fi
     async def cancel() -> bool:
         async with db.write() as session:
             return await runs.cancel_queued(
-                session, added.id, owner_id=added.owner_id, by="a", reason_text="Cancelled.", now=clock.now()
+                session,
+                added.id,
+                owner_id=added.owner_id,
+                by="a",
+                reason_text="Cancelled.",
+                now=clock.now(),
             )
 
     if first == "cancel":
@@ -263,8 +272,12 @@ async def test_the_first_wish_to_stop_counts(db, clock, add_run):
     added = await add_run()
     await claim_with_attempt(db, clock)
     async with db.write() as session:
-        assert await runs.request_stop(session, added.id, owner_id=added.owner_id, by="ann", now=clock.now())
-        assert not await runs.request_stop(session, added.id, owner_id=added.owner_id, by="bob", now=clock.now())
+        assert await runs.request_stop(
+            session, added.id, owner_id=added.owner_id, by="ann", now=clock.now()
+        )
+        assert not await runs.request_stop(
+            session, added.id, owner_id=added.owner_id, by="bob", now=clock.now()
+        )
     assert (await fresh(db, added.id)).stop_requested_by == "ann"
     async with db.write() as session:
         kept = await runs.renew(session, owner="one/1", until=clock.now() + LEASE)
@@ -287,3 +300,100 @@ async def test_output_with_nul_and_broken_text_can_be_stored(db, clock, add_run)
     outcome = Outcome(reason=Reason.EXITED, exit_code=0, outputs=b"{}\x00\xff")
     assert await finish(db, clock, hold, outcome)
     assert (await fresh(db, added.id)).outputs == "{}\ufffd"
+
+
+# --- retries ---
+
+
+FAILED = Outcome(reason=Reason.EXITED, exit_code=3)
+
+
+async def requeue(db: Database, clock, hold: Hold, *, wait_s: float = 40, counted=True) -> bool:
+    async with db.write() as session:
+        return await runs.requeue(
+            session, hold, end_of(clock, FAILED), counted=counted,
+            available_at=clock.now() + timedelta(seconds=wait_s),
+        )  # fmt: skip
+
+
+async def test_a_retry_is_a_new_attempt_of_the_same_run(db, clock, add_run):
+    added = await add_run()
+    started = clock.now()
+    first = await claim_with_attempt(db, clock)
+    assert await requeue(db, clock, first)
+    waiting = await fresh(db, added.id)
+    assert (waiting.status, waiting.attempt, waiting.reason) == ("queued", 1, None)
+    assert await claim(db, clock) is None
+    assert not await finish(db, clock, first)
+    clock.travel(40)
+    second = await claim_with_attempt(db, clock)
+    assert await finish(db, clock, second)
+    ended = await fresh(db, added.id)
+    assert (ended.status, ended.attempt, ended.infra_faults) == ("succeeded", 2, 0)
+    assert ended.started_at == started
+    async with db.read() as session:
+        found = await runs.attempts_of(session, added.id)
+    assert [(a.number, a.status, a.exit_code) for a in found] == [
+        (1, "failed", 3),
+        (2, "succeeded", 0),
+    ]
+
+
+async def test_faults_of_the_infrastructure_are_counted_apart(db, clock, add_run):
+    added = await add_run()
+    assert await requeue(db, clock, await claim_with_attempt(db, clock), wait_s=0, counted=False)
+    assert (await fresh(db, added.id)).infra_faults == 1
+
+
+async def test_a_second_try_that_nobody_took_leaves_the_first_as_it_was(db, clock, add_run):
+    added = await add_run()
+    started = clock.now()
+    await requeue(db, clock, await claim_with_attempt(db, clock), wait_s=0)
+    clock.travel(1)
+    second = await claim_with_attempt(db, clock)
+    async with db.write() as session:
+        assert await runs.give_back(session, second, available_at=clock.now())
+    run = await fresh(db, added.id)
+    assert (run.status, run.attempt, run.started_at) == ("queued", 1, started)
+
+
+async def test_no_retry_of_what_is_to_stop(db, clock, add_run):
+    added = await add_run()
+    hold = await claim_with_attempt(db, clock)
+    async with db.write() as session:
+        assert await runs.request_stop(
+            session, added.id, owner_id=added.owner_id, by="ann", now=clock.now()
+        )
+    assert not await requeue(db, clock, hold)
+
+
+async def test_the_wait_for_the_next_try_can_be_cut_short(db, clock, add_run):
+    added = await add_run()
+    async with db.write() as session:
+        assert not await runs.try_now(
+            session, added.id, owner_id=added.owner_id, now=clock.now()
+        )  # its first is to come
+    await requeue(db, clock, await claim_with_attempt(db, clock))
+    async with db.write() as session:
+        assert await runs.try_now(session, added.id, owner_id=added.owner_id, now=clock.now())
+    async with db.write() as session:
+        assert not await runs.try_now(session, added.id, owner_id=added.owner_id, now=clock.now())
+    assert await claim(db, clock) is not None
+
+
+async def test_giving_up_ends_the_run_as_its_last_attempt_did(db, clock, add_run):
+    added = await add_run()
+    async with db.write() as session:
+        assert not await runs.give_up(
+            session, added.id, owner_id=added.owner_id, by="ann", now=clock.now()
+        )
+    await requeue(db, clock, await claim_with_attempt(db, clock))
+    async with db.write() as session:
+        assert await runs.give_up(
+            session, added.id, owner_id=added.owner_id, by="ann", now=clock.now()
+        )
+    run = await fresh(db, added.id)
+    assert (run.status, run.reason, run.exit_code) == ("failed", "exited", 3)
+    assert "ann gave up" in run.reason_text
+    clock.travel(60)
+    assert await claim(db, clock) is None

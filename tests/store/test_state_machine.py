@@ -24,7 +24,7 @@ from cronium_app.domain.outcomes import Circumstances, describe
 from cronium_app.domain.runs import LEASE_S, TRANSITIONS, RunStatus
 from cronium_app.store import runs
 from cronium_app.store.database import Database
-from cronium_app.store.runs import Hold, LogSummary
+from cronium_app.store.runs import AttemptEnd, Hold, LogSummary
 from cronium_app.store.tables import Event, Run, User
 from tests.conftest import START
 
@@ -43,6 +43,13 @@ class Believed:
     lease_until: Any = None
     stopping: bool = False
     attempts: int = 0
+    infra: int = 0
+    event: int = 0
+    priority: int = 0
+    exclusive: bool = False
+    group: str = ""
+    limit: int = 0
+    available_at: Any = START
 
     @property
     def running(self) -> bool:
@@ -69,16 +76,17 @@ class TwoServers(RuleBasedStateMachine):
         user = User(
             email="a", password_hash="", role="admin", created_at=START, password_changed_at=START
         )
-        self.event = Event(
-            owner_id=user.id, name="E", revision=1, created_at=START, updated_at=START
-        )
+        self.events = [
+            Event(owner_id=user.id, name=name, revision=1, created_at=START, updated_at=START)
+            for name in "EF"
+        ]
         async with db.write() as session:
             await session.exec(delete(Run))
             await session.exec(delete(Event))
             await session.exec(delete(User))
             session.add(user)
             await session.flush()
-            session.add(self.event)
+            session.add_all(self.events)
         return db
 
     def teardown(self) -> None:
@@ -98,14 +106,41 @@ class TwoServers(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.now += timedelta(seconds=seconds)
 
-    @rule()
-    def submit(self) -> None:
+    @rule(
+        event=st.sampled_from([0, 1]), priority=st.sampled_from([0, 0, 5]), exclusive=st.booleans(),
+        group=st.sampled_from(["", "g", "h"]), limit=st.sampled_from([1, 2]),
+    )  # fmt: skip
+    def submit(self, event: int, priority: int, exclusive: bool, group: str, limit: int) -> None:
+        row = self.events[event]
         run = Run(
-            event_id=self.event.id, owner_id=self.event.owner_id, revision=1, status="queued",
-            trigger="manual", created_at=self.now, available_at=self.now,
+            event_id=row.id, owner_id=row.owner_id, revision=1, status="queued", trigger="manual",
+            created_at=self.now, available_at=self.now, priority=priority, exclusive=exclusive,
+            group_key=group, group_limit=limit if group else 0,
         )  # fmt: skip
         assert self.write(lambda session: runs.insert(session, run))
-        self.model[run.id] = Believed()
+        self.model[run.id] = Believed(
+            event=event, priority=priority, exclusive=exclusive, group=group, limit=limit,
+            available_at=self.now,
+        )  # fmt: skip
+
+    def _free(self, run_id: UUID) -> bool:
+        """Whether nothing holds up this queued run."""
+        wanted = self.model[run_id]
+        others = [b for i, b in self.model.items() if i != run_id]
+        beside = [b for b in others if b.running and b.event == wanted.event]
+        if not wanted.attempts:  # one between two tries is under way, too
+            beside += [
+                b for b in others
+                if b.status is RunStatus.QUEUED and b.attempts and b.event == wanted.event
+            ]  # fmt: skip
+        held = sum(b.running and b.group == wanted.group for b in others)
+        return (
+            wanted.status is RunStatus.QUEUED
+            and wanted.available_at <= self.now
+            and not (wanted.exclusive and beside)
+            and not any(b.exclusive for b in beside)
+            and not (wanted.group and held >= wanted.limit)
+        )
 
     @rule(owner=OWNERS)
     def claim(self, owner: str) -> None:
@@ -122,11 +157,13 @@ class TwoServers(RuleBasedStateMachine):
             return run, runs.hold_of(run, attempt)
 
         got = self.write(claim)
-        waiting = [b for b in self.model.values() if b.status is RunStatus.QUEUED]
-        assert (got is not None) == bool(waiting)
+        free = {i for i in self.model if self._free(i)}
+        assert (got is not None) == bool(free)
         if got is not None:
             run, hold = got
             believed = self.model[run.id]
+            assert run.id in free
+            assert believed.priority == max(self.model[i].priority for i in free)
             believed.becomes(RunStatus.RUNNING)
             believed.fence += 1
             believed.attempts += 1
@@ -138,17 +175,56 @@ class TwoServers(RuleBasedStateMachine):
     def finish(self, data, outcome: Reason) -> None:
         _, hold = data.draw(st.sampled_from(self.holds))
         ended = Outcome(reason=outcome, exit_code=0)
-        ending = describe(ended, Circumstances())
-        done = self.write(
-            lambda session: runs.finish(
-                session, hold, ending, ended, report=b"", duration_ms=1, now=self.now,
-                log=LogSummary(length=0, lines=0, complete=True),
-            )
-        )  # fmt: skip
+        end = self._end(ended)
+        done = self.write(lambda session: runs.finish(session, hold, end, duration_ms=1))
         believed = self.model[hold.run_id]
         assert done == self._valid(hold)
         if done:
-            believed.becomes(ending.status)
+            believed.becomes(end.ending.status)
+
+    def _end(self, outcome: Outcome) -> AttemptEnd:
+        return AttemptEnd(
+            ending=describe(outcome, Circumstances()), outcome=outcome, report=b"", now=self.now,
+            log=LogSummary(length=0, lines=0, complete=True),
+        )  # fmt: skip
+
+    @precondition(lambda self: self.holds)
+    @rule(data=st.data(), wait=st.sampled_from([0, 15]), counted=st.booleans())
+    def retry(self, data, wait: int, counted: bool) -> None:
+        _, hold = data.draw(st.sampled_from(self.holds))
+        end = self._end(Outcome(reason=Reason.EXITED, exit_code=1))
+        at = self.now + timedelta(seconds=wait)
+        done = self.write(lambda s: runs.requeue(s, hold, end, available_at=at, counted=counted))
+        believed = self.model[hold.run_id]
+        assert done == (self._valid(hold) and not believed.stopping)
+        if done:
+            believed.becomes(RunStatus.QUEUED)
+            believed.available_at = at
+            believed.infra += not counted
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), up=st.booleans())
+    def between_tries(self, data, up: bool) -> None:
+        """Somebody wants the next try now, or no further one."""
+        run_id = data.draw(st.sampled_from(sorted(self.model)))
+        believed = self.model[run_id]
+        waits = believed.status is RunStatus.QUEUED and believed.attempts > 0
+        if up:
+            done = self.write(
+                lambda s: runs.give_up(
+                    s, run_id, owner_id=self.events[0].owner_id, by="a", now=self.now
+                )
+            )
+            assert done == waits
+            if done:
+                believed.becomes(RunStatus.FAILED)
+        else:
+            done = self.write(
+                lambda s: runs.try_now(s, run_id, owner_id=self.events[0].owner_id, now=self.now)
+            )
+            assert done == (waits and believed.available_at > self.now)
+            if done:
+                believed.available_at = self.now
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data())
@@ -160,6 +236,7 @@ class TwoServers(RuleBasedStateMachine):
         if done:
             believed.becomes(RunStatus.QUEUED)
             believed.attempts -= 1
+            believed.available_at = self.now
 
     @precondition(lambda self: self.model)
     @rule(data=st.data())
@@ -167,9 +244,15 @@ class TwoServers(RuleBasedStateMachine):
         run_id = data.draw(st.sampled_from(sorted(self.model)))
         believed = self.model[run_id]
         cancelled = self.write(
-            lambda s: runs.cancel_queued(s, run_id, owner_id=self.event.owner_id, by="a", reason_text="", now=self.now)
+            lambda s: runs.cancel_queued(
+                s, run_id, owner_id=self.events[0].owner_id, by="a", reason_text="", now=self.now
+            )
         )
-        stopping = self.write(lambda s: runs.request_stop(s, run_id, owner_id=self.event.owner_id, by="a", now=self.now))
+        stopping = self.write(
+            lambda s: runs.request_stop(
+                s, run_id, owner_id=self.events[0].owner_id, by="a", now=self.now
+            )
+        )
         assert cancelled == (believed.status is RunStatus.QUEUED)
         assert stopping == (believed.status is RunStatus.RUNNING and not believed.stopping)
         believed.stopping |= stopping
@@ -216,8 +299,8 @@ class TwoServers(RuleBasedStateMachine):
                 return list((await session.exec(select(Run).order_by(col(Run.id)))).all())
 
         rows = self.runner.run(read())
-        assert [(r.id, r.status, r.fence, r.attempt) for r in rows] == [
-            (i, b.status.value, b.fence, b.attempts) for i, b in sorted(self.model.items())
+        assert [(r.id, r.status, r.fence, r.attempt, r.infra_faults) for r in rows] == [
+            (i, b.status.value, b.fence, b.attempts, b.infra) for i, b in sorted(self.model.items())
         ]
         for row in rows:
             assert (row.lease_owner is not None) == (row.status == "running")
@@ -231,7 +314,7 @@ def test_two_servers_and_the_model_agree(database_url):
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=12, stateful_step_count=25, deadline=None,
+            max_examples=12, stateful_step_count=30, deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
