@@ -252,4 +252,6 @@ def _json_or_text(text: str) -> Any:
 
 
 def _add_condition(so_far: Any, record: Any) -> Any:
-    return {**so_far, str(record["name"]): bool(record["value"])}
+    if not isinstance(record["value"], bool):
+        raise TypeError
+    return {**so_far, str(record["name"]): record["value"]}

@@ -41,7 +41,10 @@ function output(name, value) {
 
 function setCondition(name, value = true) {
   if (typeof name === "boolean") [name, value] = ["condition", name];
-  report("conditions", { name: String(name), value: Boolean(value) });
+  if (typeof value !== "boolean") {
+    throw new TypeError("setCondition takes true or false, not " + String(value).slice(0, 100));
+  }
+  report("conditions", { name: String(name), value });
 }
 
 function event() {

@@ -37,7 +37,9 @@ def set_condition(name, value=True):
     """Sets the condition `name` to true or false. With one boolean: the condition called "condition"."""
     if isinstance(name, bool):
         name, value = "condition", name
-    _report("conditions", {"name": str(name), "value": bool(value)})
+    if not isinstance(value, bool):
+        raise TypeError("set_condition takes True or False, not " + repr(value)[:100])
+    _report("conditions", {"name": str(name), "value": value})
 
 
 def event():

@@ -77,7 +77,7 @@ cronium_output() {
 }
 
 cronium_set_condition() {
-  local _cronium_quoted name=${1:-condition} value=${2:-true}
+  local _cronium_quoted name=${1:-condition} value=${2-true}
   case $name in
     true | false)
       value=$name
@@ -86,7 +86,11 @@ cronium_set_condition() {
   esac
   case $value in
     true | 1 | yes) value=true ;;
-    *) value=false ;;
+    false | 0 | no) value=false ;;
+    *)
+      echo "cronium_set_condition: the second word is true or false (or 1, 0, yes, no), not: ${value:0:100}" >&2
+      return 2
+      ;;
   esac
   _cronium_quote "$name"
   _cronium_report conditions "{\"name\": $_cronium_quoted, \"value\": $value}"
