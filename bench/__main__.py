@@ -21,6 +21,7 @@ from bench.listing import listing
 from bench.logs import line_latency, million_lines, replay
 from bench.loop import loop_lag
 from bench.product import engine_ready, product
+from bench.queue import claims
 from bench.setup import clean_clone
 from bench.stats import Figure, table
 
@@ -86,6 +87,10 @@ async def _setup_fresh(_: int) -> list[Figure]:
     return await clean_clone(fresh_images=True)
 
 
+async def _queue(_: int) -> list[Figure]:
+    return await claims()
+
+
 async def _biglog(_: int) -> list[Figure]:
     return await biglog()
 
@@ -99,6 +104,7 @@ PARTS: dict[str, Part] = {
     "start": _start,
     "listing": _listing,
     "lateness": _lateness,
+    "queue": _queue,
     "biglog": _biglog,
     "setup": _setup,
     "setup-fresh": _setup_fresh,

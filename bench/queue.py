@@ -125,23 +125,22 @@ async def claims(sizes: tuple[int, ...] = SIZES) -> list[Figure]:
     figures: list[Figure] = []
     for kind in ("SQLite", "PostgreSQL"):
         for shape in SHAPES:
-            medians: dict[int, float] = {}
+            quickest: dict[int, float] = {}  # what a busy machine adds tells nothing of the queue
             for size in sizes:
                 async with _database(kind) as database:
                     await _fill(database, shape, size)
                     sorting, times = await _claims(database)
-                medians[size] = percentile(times, 0.5)
-                flat = medians[size] <= 2 * medians[sizes[0]]
+                quickest[size] = percentile(times, 0.1)
+                flat = quickest[size] <= 1.5 * quickest[sizes[0]]
                 memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 figures.append(
                     Figure(
                         f"claim, {kind}, {shape}, {size:,} queued",
-                        f"p50 {medians[size]:.1f} ms, p95 {percentile(times, 0.95):.1f} ms; "
+                        f"p10 {quickest[size]:.1f} ms, p50 {percentile(times, 0.5):.1f} ms; "
                         f"sorted in {sorting * 1e3 / size:.3f} ms a run; peak {memory:.0f} MB",
-                        f"<= 2 x that of {sizes[0]:,}",
+                        f"p10 <= 1.5 x that of {sizes[0]:,}",
                         flat,
                         detail={"ms": times, "cores": os.cpu_count()},
                     )
                 )
-                print(figures[-1].name, figures[-1].value, flush=True)
     return figures

@@ -183,7 +183,10 @@ def _assemble(settings: Settings, clock: Clock, db: Database, keyring: Keyring) 
     logs = LogStore(_logs_folder(settings.data_dir))
     bus = Bus()
     hub = AgentHub(logs, server_id=identity.server_id, version=VERSION)
-    orchestrator = Orchestrator(db=db, clock=clock, logs=logs, bus=bus, hub=hub, identity=identity)
+    orchestrator = Orchestrator(
+        db=db, clock=clock, logs=logs, bus=bus, hub=hub, identity=identity,
+        limit=settings.max_running,
+    )  # fmt: skip
     return Services(
         settings=settings,
         clock=clock,

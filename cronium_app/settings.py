@@ -37,6 +37,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     base_image: str | None = None
     slots: Annotated[int, Field(ge=0, le=1000)] = 2 * (os.cpu_count() or 1)
+    max_running: Annotated[int, Field(ge=1, le=100_000)] | None = None  # on all servers together
     builtin_agent: bool = True
     docker_socket: str | None = None  # None: DOCKER_HOST, else /var/run/docker.sock
     admin_email: str | None = None
