@@ -78,7 +78,7 @@ def check_job(job: Job) -> str | None:
         return f"The inputs are larger than {MAX_INPUT_BYTES} bytes."
     total = 0
     for name, value in job.env.items():
-        complaint = _check_variable(name, value)
+        complaint = check_variable(name, value)
         if complaint is not None:
             return complaint
         total += len(name) + len(value.encode("utf-8", "surrogatepass")) + 2
@@ -163,7 +163,8 @@ def _environment(job: Job, language: _Language) -> str:
     return "\n".join(lines)
 
 
-def _check_variable(name: str, value: str) -> str | None:
+def check_variable(name: str, value: str) -> str | None:
+    """A sentence why no job can have this environment variable, or None."""
     if not _NAME.fullmatch(name):
         return f"{name[:80]!r} is no name of an environment variable: use letters, digits and _."
     if name in _SHELL_OWNED:

@@ -7,7 +7,7 @@ in the schedule's zone.
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import (
@@ -35,6 +35,10 @@ from cronium_app.domain.targets import Target
 MAX_DEPTH = 20
 MAX_ID = 36
 _INT64 = 2**63
+# They show a text in another order than it has, or break its line.
+_HIDDEN = frozenset(
+    "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -44,6 +48,8 @@ def plain_text(value: str) -> str:
     value = value.strip()
     if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in value):
         raise ValueError("Control characters are not allowed here.")
+    if any(char in _HIDDEN for char in value):
+        raise ValueError("Characters that change the direction of text are not allowed here.")
     return value
 
 
@@ -99,9 +105,12 @@ def _instant(value: Any) -> Any:
     if len(value) > 64:
         raise ValueError("Write a time as 2026-03-29T14:30:00Z.")
     try:
-        return datetime.fromisoformat(value)
-    except ValueError:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            moment.astimezone(UTC)  # the first and last day of the calendar are not everywhere
+    except (ValueError, OverflowError):
         raise ValueError("Write a time as 2026-03-29T14:30:00Z.") from None
+    return moment
 
 
 Name = Annotated[

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from agent.image_ref import split_image_reference
 from agent.jobs import MAX_ENV_BYTES, MAX_SCRIPT_BYTES, Runtime
+from agent.runtime import check_variable
 from cronium_app.domain.concurrency import Concurrency
 from cronium_app.domain.overlap import Overlap
 from cronium_app.domain.retries import Retries
@@ -99,12 +100,12 @@ class EventContent(BaseModel):
                 raise ValueError(
                     "A variable's name is letters, digits and _ and starts with no digit."
                 )
-            if "\0" in text:
-                raise ValueError(f"The value of {name} contains a NUL character.")
             try:
                 size += len(name) + len(text.encode()) + 2
             except UnicodeEncodeError as error:
                 raise ValueError(f"The value of {name} is not valid Unicode.") from error
+            if complaint := check_variable(name, text):
+                raise ValueError(complaint)
             if len(text) > 100_000:
                 raise ValueError(f"The value of {name} is longer than 100,000 characters.")
         if size > MAX_ENV_BYTES:
