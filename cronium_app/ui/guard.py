@@ -9,6 +9,7 @@ socket's handshake, looked up again for every event; nothing in state is ever au
 """
 
 import asyncio
+import inspect
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -44,6 +45,9 @@ ANONYMOUS: Final[frozenset[str]] = frozenset()
 # The framework's own plumbing. Everything else that Reflex registers by itself (`setvar` on every
 # class above all) is refused.
 _STATE: Final = "reflex___state____state"
+BROWSER_BUG: Final = (
+    f"{_STATE}.reflex___state____frontend_event_exception_state.handle_frontend_exception"
+)
 FRAMEWORK: Final[frozenset[str]] = frozenset(
     {
         f"{_STATE}.hydrate",
@@ -51,9 +55,11 @@ FRAMEWORK: Final[frozenset[str]] = frozenset(
         f"{_STATE}.set_is_hydrated",
         f"{_STATE}.reflex___state____on_load_internal_state.on_load_internal",
         f"{_STATE}.reflex___state____on_load_internal_state.set_is_hydrated",
-        f"{_STATE}.reflex___state____frontend_event_exception_state.handle_frontend_exception",
+        BROWSER_BUG,
     }
 )
+
+MAX_REPORT: Final = 2_000  # characters of each text about a bug in the browser that our log takes
 
 EVENTS_PER_SECOND: Final = 20.0
 EVENT_BURST: Final = 40.0
@@ -140,11 +146,13 @@ class Guard(Middleware):
         who = await self._identify(state.router.headers.cookie)
         await _drop_foreign_state(state, who)
         self._remember(state.router.session.session_id, who)
+        if event.name == BROWSER_BUG and not _may_report(who, event):
+            return StateUpdate()
         if event.name in FRAMEWORK or event.name in ANONYMOUS:
             return None
         registered = RegistrationContext.get().event_handlers.get(event.name)
         needed = declared_permission(registered) if registered else None
-        if needed is None:
+        if registered is None or needed is None:
             self._audit("event.refused", f"undeclared handler {event.name[:200]}")
             return StateUpdate()
         if who is None:
@@ -152,6 +160,9 @@ class Guard(Middleware):
         if not who.can(needed):
             self._audit("event.refused", f"{event.name[:200]} by {who.user_id}")
             return StateUpdate(events=Event.from_event_type(rx.toast.error(_NOT_ALLOWED)))
+        if not _fits(registered, event):
+            self._audit("event.refused", f"arguments that do not fit {event.name[-200:]}")
+            return StateUpdate(events=Event.from_event_type(rx.toast.error(_DOES_NOT_FIT)))
         _actor.set(who)
         return None
 
@@ -171,6 +182,26 @@ class Guard(Middleware):
 
 
 _NOT_ALLOWED = "Your account may not do that. Ask an administrator of this Cronium."
+
+
+_DOES_NOT_FIT = "This page is of another version of Cronium. Reload it."
+
+
+def _may_report(who: Actor | None, event: Event) -> bool:
+    """Whether a bug in somebody's browser is worth our log; cuts what it says short."""
+    if who is None or not all(isinstance(text, str) for text in event.payload.values()):
+        return False
+    event.payload.update({name: text[:MAX_REPORT] for name, text in event.payload.items()})
+    return True
+
+
+def _fits(registered: RegisteredEventHandler, event: Event) -> bool:
+    """Whether the handler takes arguments of these names: else it is no bug, but a wrong sender."""
+    try:
+        inspect.signature(registered.handler.fn).bind(None, **event.payload)
+    except TypeError:
+        return False
+    return True
 
 
 def _sign_in(state: BaseState) -> Any:

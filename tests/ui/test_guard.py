@@ -316,3 +316,19 @@ async def test_a_stranger_leaves_no_state_behind(door: Door, cookie: str, kept: 
     await asyncio.wait([t for t in others if "Expiration" not in t.get_name()], timeout=5)
     assert len(manager.states) == kept
     await manager.close()
+
+
+async def test_a_stranger_cannot_fill_our_log(door: Door) -> None:
+    text = "x" * 60_000
+    event = Event(name=guard.BROWSER_BUG, payload={"info": text, "component_stack": text})
+    assert not guard._may_report(None, event)
+    assert guard._may_report(ADA, event)
+    assert {len(text) for text in event.payload.values()} == {guard.MAX_REPORT}
+    odd = Event(name=guard.BROWSER_BUG, payload={"info": [text], "component_stack": 1})
+    assert not guard._may_report(ADA, odd)
+
+
+def test_arguments_of_other_names_do_not_fit(registry: RegistrationContext) -> None:
+    for name, registered in guard.own_handlers().items():
+        odd = Event(name=name, payload={"never_an_argument": 1})
+        assert not guard._fits(registered, odd), name
