@@ -24,6 +24,7 @@ def serve(settings: "Settings") -> None:
     """Run until SIGTERM or Ctrl-C. Raises FolderInUse and FolderUnusable at once, StartRefused."""
     from cronium_app.store.folder import FolderLock
 
+    os.umask(0o077)  # what a job logs and what the database holds is for nobody else here
     lock = FolderLock(settings.data_dir)
     try:
         os.environ.update(settings.process_environment())  # before Reflex is imported

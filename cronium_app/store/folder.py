@@ -24,6 +24,7 @@ class FolderLock:
         self._path = folder / "lock"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _keep_private(folder)
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise FolderUnusable(
@@ -55,6 +56,13 @@ class FolderLock:
             return f" (process {int(note['pid'])}, {note['address']})"
         except (OSError, ValueError, KeyError, TypeError):
             return ""
+
+
+def _keep_private(folder: Path) -> None:
+    """A folder that was there before may be open to everybody; what lies in it is not for them."""
+    found = folder.stat()
+    if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 def server_id(folder: Path) -> str:

@@ -26,3 +26,11 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
 
 def test_the_server_keeps_its_id(tmp_path):
     assert server_id(tmp_path) == server_id(tmp_path)
+
+
+def test_a_folder_that_was_open_to_all_is_closed(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o755)
+    FolderLock(folder).release()
+    assert folder.stat().st_mode & 0o777 == 0o700
