@@ -144,18 +144,22 @@ def user_list(data: Data = None) -> None:
 
 
 def user_reset_password(
-    email: Annotated[str, typer.Argument(help="Whose password.")],
+    email: Annotated[str | None, typer.Argument(help="Whose password.")] = None,
+    email_option: Annotated[str | None, typer.Option("--email", help="The same.")] = None,
     generate: Annotated[bool, typer.Option(help="Make one and print it.")] = False,
     data: Data = None,
 ) -> None:
     """Set a new password. Every session of that person ends."""
+    whose = email or email_option
+    if whose is None or (email and email_option and email != email_option):
+        raise typer.BadParameter("Say whose password: cronium user reset-password EMAIL")
     password = secrets.token_urlsafe(16) if generate else _new_password()
 
     async def work(office: Office) -> None:
         from cronium_app.actions import accounts
 
-        await accounts.reset_password(office, None, email, password)
-        print(password if generate else f"The password of {email} is changed.")
+        await accounts.reset_password(office, None, whose, password)
+        print(password if generate else f"The password of {whose} is changed.")
 
     _run(work, data)
 
