@@ -17,6 +17,7 @@ from cronium_app.actions.views import (
     RunningRow,
 )
 from cronium_app.domain import schedules as rules
+from cronium_app.domain.events import DEFAULT_IMAGES
 from cronium_app.domain.permissions import Actor, Permission
 from cronium_app.store import events, listing
 from cronium_app.store import schedules as schedule_rows
@@ -48,12 +49,15 @@ async def home(services: Services, actor: Actor) -> HomeView:
         failed=[row_of(services, run, runtime) for run, runtime in failed.runs],
         next_fires=_next_fires(upcoming),
         counts=Counts(events=total, **by_status),
-        engine=engine(services),
+        engine=engine(services, actor),
     )
 
 
-def engine(services: Services) -> EngineView:
-    """How the container engine and the base images are. Everybody signed in may know."""
+def engine(services: Services, actor: Actor) -> EngineView:
+    """How the container engine and the base images are. Everybody signed in may know. Other images
+    are what somebody wrote into an event: only administrators see them all.
+    """
+    every = actor.can(Permission.ADMIN)
     state = services.orchestrator.engine_state()
     return EngineView(
         state=state.state,
@@ -63,6 +67,7 @@ def engine(services: Services) -> EngineView:
         images=[
             ImageView(image=item.image, state=item.state, percent=item.percent, text=item.text)
             for item in state.images
+            if every or item.image in DEFAULT_IMAGES.values()
         ],
     )
 

@@ -77,7 +77,7 @@ async def frame(services: Services, actor: Actor) -> FrameView:
     async with services.db.read() as session:
         unfinished = await listing.unfinished(session, actor.user_id, MOST_COUNTED)
     running = sum(run.status == "running" for run, _ in unfinished)
-    return FrameView(engine=engine(services), running=running)
+    return FrameView(engine=engine(services, actor), running=running)
 
 
 async def live(services: Services, actor: Actor, run_id: str) -> LiveView | None:
@@ -157,7 +157,7 @@ async def welcome(services: ServerServices, actor: Actor) -> WelcomeView:
 async def about(services: ServerServices, actor: Actor) -> AboutView:
     """This installation. Places on its disk are for administrators."""
     require(actor, Permission.VIEW)
-    state = engine(services)
+    state = engine(services, actor)
     words = {"up": state.detail or "answers", "starting": "being looked for"}
     facts = [
         ("Version", version("cronium")),

@@ -70,6 +70,6 @@ async def get_home(services: ServicesDep, actor: ActorDep) -> HomeView:
 
 
 @router.get("/engine", tags=["home"])
-async def get_engine(services: ServicesDep, _actor: ActorDep) -> EngineView:
+async def get_engine(services: ServicesDep, actor: ActorDep) -> EngineView:
     """The container engine and the base images."""
-    return home.engine(services)
+    return home.engine(services, actor)
