@@ -40,11 +40,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 _CODES = {400: "bad_request", 401: "not_signed_in", 403: "denied", 404: "not_found",
           405: "method_not_allowed", 422: "too_large"}  # fmt: skip
+TOO_LARGE = "The body is larger than 1.5 MB, or 3 MB for an event."
 _WORDS = {
     400: "The request cannot be understood.",
     404: "There is no such thing here.",
     405: "This address does not know that method.",
-    422: "The body is larger than 1.5 MB.",
+    422: TOO_LARGE,
 }
 
 

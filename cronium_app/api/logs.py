@@ -37,7 +37,7 @@ from fastapi import APIRouter, Query, Request, Response, WebSocket, WebSocketDis
 from fastapi.responses import StreamingResponse
 
 from cronium_app.actions import logs, runs
-from cronium_app.actions.errors import CroniumError
+from cronium_app.actions.errors import CroniumError, Invalid
 from cronium_app.actions.log_views import LogLines, LogSearch
 from cronium_app.api.dependencies import ActorDep, CallerDep, ServicesDep
 from cronium_app.api.errors import RESPONSES, answer
@@ -199,8 +199,14 @@ class Wish:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Self:
         def number(name: str) -> int | None:
-            text = query.get(name, "")
-            return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+            text = query.get(name)
+            if text is None or text == "":
+                return None
+            if not (text.isascii() and text.isdigit() and len(text) < 19):
+                raise Invalid(
+                    "This is a whole number, not negative, of 18 digits at most.", field=name
+                )
+            return int(text)
 
         return cls(
             offset=number("from") or 0,
@@ -223,8 +229,8 @@ async def follow_log(
     socket: WebSocket, services: ServicesDep, caller: CallerDep, actor: ActorDep, run_id: str
 ) -> None:
     """Everything from where it begins, then live. See the top of this module."""
-    wish = Wish.of(socket.query_params)
     try:
+        wish = Wish.of(socket.query_params)
         await logs.open_log(services, actor, run_id, wish.attempt)
     except CroniumError as error:
         await socket.send_denial_response(answer(error))

@@ -182,6 +182,13 @@ async def test_a_cookie_counts_only_on_this_very_site(http, alices_cookie, origi
     assert login.status_code == 403
 
 
+async def test_a_page_of_another_site_gains_nothing_by_a_token(base, alices):
+    for method, path in [("GET", "/api/v1/events"), ("POST", "/api/v1/events")]:
+        answer = await alices.request(method, path, headers={"Origin": "https://evil.example"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "foreign_origin")
+    assert (await alices.get("/api/v1/events", headers={"Origin": base})).status_code == 200
+
+
 async def test_an_unsafe_request_by_cookie_needs_an_origin(http, base, alices_cookie):
     cookie = {"Cookie": alices_cookie}
     assert (

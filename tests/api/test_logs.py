@@ -12,6 +12,8 @@ from websockets.asyncio.client import connect
 
 from agent.protocol import Segment
 from cronium_app.actions import events
+from cronium_app.actions.errors import Invalid
+from cronium_app.api.logs import Wish
 from cronium_app.domain.ids import new_id
 from cronium_app.logs import pace
 from cronium_app.store.tables import Attempt, Run
@@ -304,3 +306,13 @@ async def test_what_was_there_before_the_viewer_is_never_left_out(
             message = await asyncio.wait_for(socket.recv(), 5)
             assert isinstance(message, bytes)
             size += len(message) - 17
+
+
+@pytest.mark.parametrize(
+    "query", ["from=-1", "from=abc", "from=1000000000000000000000000", "tail=x"]
+)
+def test_a_socket_that_asks_for_nonsense_is_told(query):
+    name, _, value = query.partition("=")
+    with pytest.raises(Invalid) as caught:
+        Wish.of({name: value})
+    assert caught.value.field == name

@@ -6,6 +6,7 @@ import struct
 from uuid import UUID
 
 import pytest
+from starlette.responses import PlainTextResponse
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -84,7 +85,7 @@ async def test_a_revision_conflict_shows_both(alices):
         (b'{"name":"n","runtime":"bash","script":"x","target":' + b'{"a":' * 50 + b"1" + b"}" * 51,
          422),
         (b"[" * 100_000, 400),
-        (b'{"name":"' + b"x" * 1_600_000 + b'"}', 422),
+        (b'{"name":"' + b"x" * 3_100_000 + b'"}', 422),
         (b'{"name":"n","runtime":"bash","script":"' + b"x" * 1_100_000 + b'"}', 422),
     ],
     ids=range(22),
@@ -95,6 +96,12 @@ async def test_hostile_bodies_get_one_shape(alices, body, status):
     assert set(answer.json()) == {"code", "message", "field"}
     assert "Traceback" not in answer.text
     assert len(answer.text) < 500
+
+
+async def test_a_script_of_line_feeds_fits(alices):
+    body = b'{"name":"n","runtime":"bash","script":"' + b"\\n" * 1024 * 1024 + b'"}'
+    answer = await alices.post("/api/v1/events", content=body, headers=JSON)
+    assert answer.status_code == 201
 
 
 async def test_a_body_without_an_announced_length_is_counted(alices):
@@ -113,6 +120,8 @@ async def test_a_body_without_an_announced_length_is_counted(alices):
         ("DELETE", "/api/v1/runs", 405), ("GET", "/api/v1/events/x", 404),
         ("GET", "/api/v1/events/%00", 404), ("GET", "/api/v1/events/%ff", 404),
         ("GET", "/api/v1/runs?limit=0", 422), ("GET", "/api/v1/runs?limit=x", 422),
+        ("GET", "/api/v1/runs?since=0001-01-01T00:00:00%2B14:00", 422),
+        ("GET", "/api/v1/runs?until=9999-12-31T23:59:59-14:00", 422),
         ("GET", "/api/v1/runs?status=lost", 422), ("GET", "/api/v1/runs?since=yesterday", 422),
         ("GET", "/api/v1/runs?cursor=x", 422), ("GET", "/api/v1/runs?text=%00", 422),
         ("GET", "/api/v1/events?search=%00", 422), ("GET", "/api/v1/events?tag=%00", 422),
@@ -127,6 +136,22 @@ async def test_every_error_has_the_one_shape(alices, method, path, status):
     answer = await alices.request(method, path)
     assert answer.status_code == status, answer.text
     assert set(answer.json()) == {"code", "message", "field"}
+
+
+async def test_the_pages_below_are_not_asked_for_what_the_api_lacks(api, alices):
+    async def page(scope, receive, send):
+        await PlainTextResponse("a page")(scope, receive, send)
+
+    api.mount("", page)
+    for method, path, status in [
+        ("GET", "/api/v1/nothing", 404), ("GET", "/api/", 404), ("PUT", "/api/v1/events", 405),
+        ("DELETE", "/api/v1/runs", 405), ("POST", f"/api/v1/runs/{new_id()}/log", 405),
+    ]:  # fmt: skip
+        answer = await alices.request(method, path)
+        assert answer.status_code == status, path
+        assert set(answer.json()) == {"code", "message", "field"}
+    head = await alices.head(f"/api/v1/runs/{new_id()}/log")
+    assert (head.status_code, head.headers["content-type"]) == (404, "application/json")
 
 
 async def test_a_bug_of_ours_shows_nothing(api, alices, monkeypatch):
