@@ -28,6 +28,8 @@ GATHER_S: Final = 0.02  # changes of one transaction arrive together; one refres
 REST_FACTOR: Final = 3.0
 LONGEST_S: Final = 30.0
 
+PATROL_S: Final = 3.0  # as long as an identity is kept; a look-up each, and only for open tabs
+
 ANY: Final[frozenset[str]] = frozenset()
 LIVE: Final = "run_live"
 Interest = Mapping[str, frozenset[str]]  # noun -> ids, or ANY
@@ -190,6 +192,16 @@ class Pushes:
             if await self._identify(self._cookie_of(sid)) is None:
                 await self._close(sid)
 
+    async def patrol(self, every_s: float = PATROL_S) -> None:
+        """Close what another process ended: `cronium user reset-password` tells nobody here."""
+        while True:
+            await asyncio.sleep(every_s)
+            for user_id in {watch.user_id for watch in self._watches.values()}:
+                try:
+                    await self.close_stale(user_id)
+                except Exception:
+                    log.exception("patrol_failed")
+
     async def _close(self, sid: str) -> None:
         namespace = self._namespace()
         token = namespace.sid_to_token.get(sid)
@@ -233,13 +245,17 @@ async def serving(
     """Part of the lifespan: hands changes on to tabs until it is left."""
     pushes = Pushes(app, identify, sockets_of)
     install(pushes)
-    task = asyncio.create_task(pushes.run(changes), name="pushes")
+    tasks = [
+        asyncio.create_task(pushes.run(changes), name="pushes"),
+        asyncio.create_task(pushes.patrol(), name="patrol"),
+    ]
     try:
         yield pushes
     finally:
         install(None)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await pushes.close()
 
 

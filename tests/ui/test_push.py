@@ -244,6 +244,19 @@ async def test_sign_out_closes_the_sockets_of_that_session_only(desk: Desk) -> N
     assert desk.app.closed == ["sid-old"]
 
 
+async def test_a_session_that_another_process_ended_loses_its_socket(desk: Desk) -> None:
+    desk.tab("old", ADA, {"run": push.ANY})
+    desk.app.cookies = {"sid-old": "ended"}
+    desk.seen = {str(ADA.user_id): ["sid-old"]}
+    patrol = asyncio.create_task(desk.pushes.patrol(0.001))
+    async with asyncio.timeout(5):
+        while not desk.app.closed:
+            await asyncio.sleep(0.001)
+    patrol.cancel()
+    await asyncio.gather(patrol, return_exceptions=True)
+    assert desk.app.closed[0] == "sid-old"
+
+
 async def test_the_bus_feeds_the_tabs(desk: Desk) -> None:
     bus = Bus()
     desk.tab("a", ADA, {"run": push.ANY})
