@@ -10,17 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Match
 
 from cronium_app.api import account, auth, errors, events, logs, queue, runs, system
 from cronium_app.api.gate import Gate
 from cronium_app.services import Services
 from cronium_app.services import services as running_services
 
-ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 ALL_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 DESCRIPTION = (
     "Send a token as `Authorization: Bearer crn_…`; make one in the settings or with "
@@ -52,21 +47,12 @@ def build_api(*, client_dir: Path, services: Callable[[], Services] = running_se
         account.router,
     ):
         api.include_router(router)
-    api.add_route("/api/{rest:path}", _nothing, ALL_METHODS, include_in_schema=False)
     for path in ("/api", "/api/{rest:path}"):
         api.add_route(path, _nothing, ALL_METHODS, include_in_schema=False)
     errors.install(api)
     api.add_middleware(Gate, services=services, client_dir=client_dir)
     _describe(api)
     return api
-
-
-async def _nothing(request: Request) -> Response:
-    """Below /api the pages, which are mounted last and take everything, are never asked."""
-    others = (route for route in request.app.routes if getattr(route, "endpoint", None) != _nothing)
-    if any(route.matches(request.scope)[0] is Match.PARTIAL for route in others):
-        raise HTTPException(405)
-    raise HTTPException(404)
 
 
 async def _nothing(request: Request) -> Response:
