@@ -364,28 +364,34 @@ class Orchestrator:
     # --- claiming ---
 
     async def _claim_when_woken(self) -> None:
-        claimed = await self._claim_for_all() if self._claiming else 0
-        if not claimed:
-            await wait_for_event(self._wake, await self._seconds_to_next())
+        looked_at = self._clock.now()
+        more = await self._claim_for_all() if self._claiming else False
+        if not more:
+            await wait_for_event(self._wake, await self._seconds_to_next(looked_at))
 
-    async def _seconds_to_next(self) -> float:
-        now = self._clock.now()
+    async def _seconds_to_next(self, looked_at: datetime) -> float:
+        """Until the first moment after the queue was looked at: one that passed since then counts
+        as now, else its run would wait for the guard."""
         async with self._db.read() as session:
-            moment = await queue.next_moment(session, now)
-        return GUARD_S if moment is None else min(GUARD_S, max(0.0, (moment - now).total_seconds()))
+            moment = await queue.next_moment(session, looked_at)
+        if moment is None:
+            return GUARD_S
+        return min(GUARD_S, max(0.0, (moment - self._clock.now()).total_seconds()))
 
-    async def _claim_for_all(self) -> int:
+    async def _claim_for_all(self) -> bool:
+        """True if there may be more to claim at once."""
         self._wake.clear()
         agents = [agent for agent in self._hub.agents.values() if agent.takes_jobs]
-        claimed = sum([await self._claim_for(agent) for agent in agents])
-        if not claimed:
+        more = any([await self._claim_for(agent) for agent in agents])
+        if not more:
             await self._tidy_queue()
-        return claimed
+        return more
 
-    async def _claim_for(self, agent: ConnectedAgent) -> int:
+    async def _claim_for(self, agent: ConnectedAgent) -> bool:
+        """True if the agent's room, and not the queue, was what ended it."""
         room = min(self._free_slots(agent), CLAIMS_AT_ONCE)
         if room <= 0:
-            return 0
+            return False
         works: list[Supervised] = []
         async with self._db.write() as session:
             expired = await queue.expire(session, self._clock.now())
@@ -394,7 +400,7 @@ class Orchestrator:
         self._tell_expired(expired)
         for work in works:
             self._supervise(work)
-        return len(works)
+        return len(works) == room
 
     async def _tidy_queue(self) -> None:
         """What is to be done although nothing can be claimed: expiry, and who holds what."""
