@@ -25,7 +25,7 @@ def row(event: Event, moment: datetime, number: int, oldest: bool = False) -> di
     rng = random.Random(number)
     status = rng.choice(STATUSES)
     text = f"{event.name} {'exit 1' if status == 'failed' else ''} {NEEDLE if oldest else ''}"
-    return {
+    values: dict[str, Any] = {
         "id": _uuid7_at(moment, number),
         "event_id": event.id,
         "owner_id": event.owner_id,
@@ -53,6 +53,7 @@ def row(event: Event, moment: datetime, number: int, oldest: bool = False) -> di
         "outputs": "{}",
         "conditions": "{}",
     }
+    return Run(**values).model_dump()  # with the defaults of every other column
 
 
 def _uuid7_at(moment: datetime, number: int) -> UUID:
@@ -75,16 +76,15 @@ async def seed(cronium: Product, count: int) -> tuple[Database, list[Event]]:
             for i in range(base, min(base + 2000, count))
         ]
         attempts = [
-            {
-                "id": new_id(),
-                "run_id": r["id"],
-                "number": 1,
-                "epoch": 1,
-                "status": r["status"],
-                "phase": "cleanup",
-                "created_at": r["created_at"],
-                "log_complete": True,
-            }
+            Attempt(
+                id=new_id(),
+                run_id=r["id"],
+                number=1,
+                status=r["status"],
+                phase="cleanup",
+                created_at=r["created_at"],
+                log_complete=True,
+            ).model_dump()
             for r in rows
         ]
         async with database.write() as session:
