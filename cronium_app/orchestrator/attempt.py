@@ -212,7 +212,7 @@ class Attempts:
                 available_at=now + timedelta(seconds=retry.delay_s),
                 counted=retry.counted,
             )
-            duration_ms = max(0, _ms(now) - _ms(run.started_at or now))
+            duration_ms = max(0, round((now - (run.started_at or now)).total_seconds() * 1000))
             recorded = goes_on or await runs.finish(
                 session, work.hold, end, duration_ms=duration_ms
             )
