@@ -4,6 +4,9 @@ The matcher is RE2, for plain words too: its time grows with the text and never 
 pattern, and it lets go of the interpreter's lock while it looks. Python's own `re` backtracks, and
 no limit on its syntax that keeps it useful makes it safe. What RE2 leaves out (back-references,
 look-around) is refused with a sentence.
+
+Known limit: in a line longer than a block (64 kB to 1 MB) a match is found within pieces that
+overlap by a quarter of a block; one longer than that may be given a later beginning, or be missed.
 """
 
 import re
