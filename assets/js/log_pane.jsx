@@ -490,7 +490,8 @@ export function LogPane({ socket, raw, attempt = 0, running, compact, waiting = 
   }, [shift]);
   const toFollow = () => {
     setStick(true);
-    if (move.current.away) move.current.toEnd();
+    // Also while a later piece is on its way: the end of that piece is not the end of the log.
+    if (move.current.away || move.current.partial) move.current.toEnd();
     else toEnd();
   };
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.ui.conftest import Gallery
 
@@ -97,14 +98,37 @@ def test_a_log_that_may_not_be_read_is_not_asked_for_again(open_page: Open):
     expect(page.locator(".log-empty")).to_contain_text("cannot be read")
 
 
+# Where the list is once it has not moved for 20 frames.
+AT_REST = """e => new Promise((done) => {
+  let last = -1, still = 0;
+  const look = () => {
+    still = e.scrollTop === last ? still + 1 : 0;
+    last = e.scrollTop;
+    if (still < 20) requestAnimationFrame(look); else done(last);
+  };
+  look();
+})"""
+
+
+def _wheel_until(page: Page, sign, by: int) -> None:
+    """Turn the wheel as a person does: again, until the page shows that it has understood."""
+    for _ in range(30):
+        page.mouse.wheel(0, by)
+        try:
+            sign.wait_for(state="visible", timeout=500)
+        except PlaywrightTimeoutError:
+            continue
+        return
+    raise AssertionError("the wheel did nothing")
+
+
 def test_follow_lets_go_on_scrolling_up(open_page: Open, gallery: Gallery, run: str):
     gallery.append(run, "".join(f"line {i}\n" for i in range(1, 501)))
     page = open_page(f"/runs/{run}")
     expect(_line(page, "line 500")).to_be_visible()
     page.locator(".log-scroll").hover()
-    page.mouse.wheel(0, -2000)
-    expect(page.get_by_role("button", name="Follow")).to_be_visible()
-    top = page.locator(".log-scroll").evaluate("e => e.scrollTop")
+    _wheel_until(page, page.get_by_role("button", name="Follow"), -700)
+    top = page.locator(".log-scroll").evaluate(AT_REST)
     gallery.append(run, "".join(f"more {i}\n" for i in range(200)))
     expect(page.locator(".log-foot")).to_contain_text("700 lines")
     assert page.locator(".log-scroll").evaluate("e => e.scrollTop") == pytest.approx(top, abs=2)
