@@ -99,7 +99,7 @@ SMALL = [
         "repository 7c3e12aa opened (version 2, compression level auto)\nÜmläut 漢字 🚀\n".encode(),
     ),
     (2, b"\x1b[31munable to refresh lock: context deadline exceeded\x1b[0m\n"),
-    (2, b'Traceback (most recent call last):\n  File "/work/script.py", line 12, in <module>\n'),
+    (2, b'Traceback (most recent call last):\n  File "/job/script.py", line 12, in <module>\n'),
     (1, b"lock refreshed after 1 retry\n  4.2 GiB  10 %\r  4.2 GiB  61 %  "),
 ]
 HOSTILE = (

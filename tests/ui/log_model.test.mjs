@@ -287,8 +287,8 @@ test("search sees the text without its colours, in any case", () => {
 });
 
 test("source lines and anchors", () => {
-  assert.deepEqual(sourceLines('  File "/work/script.py", line 12, in main').map((s) => s.line), [12]);
-  assert.deepEqual(sourceLines("at /work/script.js:7:3").map((s) => s.line), [7]);
+  assert.deepEqual(sourceLines('  File "/job/script.py", line 12, in main').map((s) => s.line), [12]);
+  assert.deepEqual(sourceLines("at /job/script.js:7:3").map((s) => s.line), [7]);
   assert.deepEqual(parseAnchor("#L120"), { kind: "L", from: 120, to: 120 });
   assert.deepEqual(parseAnchor("#L140-L120"), { kind: "L", from: 120, to: 140 });
   assert.deepEqual(parseAnchor("#B5000"), { kind: "B", from: 5000, to: 5000 });
